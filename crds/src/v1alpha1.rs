@@ -1,0 +1,18 @@
+//! Version `v1alpha1` of the API.
+//!
+//! Unknown fields are not refused here: an API server does that by itself, and a newer CRD must not
+//! stop an older reader. The directory source refuses them, with their path.
+
+mod policy;
+mod provider;
+mod route;
+
+pub use policy::{
+    BffPolicy, BffPolicySpec, Client, ClientAuthMethod, Cookie, Cors, Csrf, Login, Logout, Par,
+    PrivateKeyJwt, ProviderKind, ProviderRef, SameSite, SecretKeyRef, Session,
+};
+pub use provider::{BffProvider, BffProviderSpec};
+pub use route::{
+    Access, AdmittedEncoding, EncodingException, PathType, Paths, Require, Route, Unauthenticated,
+    Upstream, UpstreamAuthorization, UpstreamHeader,
+};
