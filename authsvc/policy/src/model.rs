@@ -1,0 +1,220 @@
+//! The compiled policy: validated and resolved, ready to be enforced.
+//!
+//! Why it exists: it is the contract between whoever compiles (operator, directory source) and
+//! authsvc, which runs on it and on nothing else. It must not hold anything unresolved: no
+//! reference, no default still to be applied, no text still to be parsed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize, Serializer};
+pub use vestibule_crds::v1alpha1::{
+    Access, ClientAuthMethod, Par, SameSite, Unauthenticated, UpstreamAuthorization,
+};
+
+use crate::expression::Expression;
+use crate::origin::Origin;
+use crate::path::Exceptions;
+
+/// Namespace and name of a policy. Both are DNS labels or subdomains, so that `namespace/name` is
+/// unambiguous.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PolicyId {
+    /// The namespace of the `BffPolicy`.
+    pub namespace: String,
+    /// The name of the `BffPolicy`.
+    pub name: String,
+}
+
+impl fmt::Display for PolicyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// One policy as authsvc enforces it. Serialised for goldens: secrets are left out.
+#[derive(Clone, Debug, Serialize)]
+pub struct CompiledPolicy {
+    /// Which policy this is.
+    pub id: PolicyId,
+    /// The object's uid; keys are derived from it. Standalone: `namespace/name`.
+    pub uid: String,
+    /// The app's public origins, the first being the one for links without a request.
+    pub origins: Vec<Origin>,
+    /// Where users log in.
+    pub provider: CompiledProvider,
+    /// How Vestibule is registered there.
+    pub client: CompiledClient,
+    /// What a login asks for.
+    pub login: CompiledLogin,
+    /// Lifetimes and cookie.
+    pub session: CompiledSession,
+    /// The rules, in the author's order; `matching::RouteTable` indexes them.
+    pub routes: Vec<CompiledRoute>,
+    /// Encodings admitted under prefixes.
+    pub paths: Exceptions,
+    /// Lower-case name of the custom header that counters cross-site forgery.
+    pub csrf_header: String,
+    /// Other origins whose scripts may call the app.
+    pub cors_origins: Vec<Origin>,
+    /// Path on the origin that the browser goes to after a logout.
+    pub logout_return_to: String,
+    /// Prefix of our own endpoints, such as `/bff`.
+    pub base_path: String,
+    /// Lower-case names of every header that any route sets, without `authorization` and `cookie`.
+    /// Each is sent on every allow, empty where it has no value.
+    pub upstream_headers: Vec<String>,
+}
+
+/// The provider of a policy.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct CompiledProvider {
+    /// The issuer identifier, as written; compared by simple string comparison (RFC 9207, 2.4).
+    pub issuer: String,
+    /// PEM bundle of certificate authorities; `None`: the system's.
+    pub ca_bundle: Option<String>,
+    /// The bound on each request.
+    #[serde(serialize_with = "as_seconds")]
+    pub request_timeout: Duration,
+    /// Whether `http` endpoints on other hosts than loopback are accepted (tests only).
+    pub allow_insecure: bool,
+}
+
+/// How Vestibule is registered at the provider.
+#[derive(Clone, Debug, Serialize)]
+pub struct CompiledClient {
+    /// The client identifier.
+    pub id: String,
+    /// How it authenticates.
+    pub credential: Credential,
+}
+
+/// How the client authenticates at the token endpoint.
+#[derive(Clone, Debug, Serialize)]
+pub enum Credential {
+    /// A shared secret; `method: None` follows the provider's metadata.
+    Secret {
+        /// How the secret is sent.
+        method: Option<ClientAuthMethod>,
+        /// The secret.
+        #[serde(skip)]
+        value: SecretString,
+    },
+    /// A signed assertion (`private_key_jwt`).
+    PrivateKey {
+        /// `ES256`, `PS256` or `RS256`.
+        algorithm: String,
+        /// The `kid` to send.
+        key_id: Option<String>,
+        /// The key as PKCS#8 PEM.
+        #[serde(skip)]
+        pem: SecretString,
+    },
+}
+
+/// What a login asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CompiledLogin {
+    /// The scopes, `openid` among them.
+    pub scopes: Vec<String>,
+    /// Whether requests are pushed (RFC 9126).
+    pub par: Par,
+    /// Requested `acr_values`; the ID token must carry one of them if any is given.
+    pub acr_values: Vec<String>,
+    /// The greatest age of the authentication, in seconds.
+    pub max_age: Option<u64>,
+    /// RFC 8707 resources.
+    pub resources: Vec<String>,
+    /// Further authorization request parameters.
+    pub extra_parameters: BTreeMap<String, String>,
+    /// Whether UserInfo completes the claims.
+    pub user_info: bool,
+}
+
+/// Lifetimes and cookie of a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CompiledSession {
+    /// In seconds.
+    pub idle_timeout: u64,
+    /// In seconds; at least the idle timeout.
+    pub absolute_timeout: u64,
+    /// Begins with `__Host-`.
+    pub cookie_name: String,
+    /// The `SameSite` attribute.
+    pub same_site: SameSite,
+    /// Claims shown by `GET /bff/session`.
+    pub claims: Vec<String>,
+}
+
+/// One rule.
+#[derive(Clone, Debug, Serialize)]
+pub struct CompiledRoute {
+    /// The canonical path.
+    pub path: String,
+    /// Whether the path alone matches, or all below it too.
+    pub exact: bool,
+    /// Upper-case methods; empty: all.
+    pub methods: Vec<String>,
+    /// Who may pass.
+    pub access: Access,
+    /// What a request without a session gets.
+    pub unauthenticated: Unauthenticated,
+    /// What the session must fulfil.
+    pub require: CompiledRequire,
+    /// What the app gets.
+    pub upstream: CompiledUpstream,
+}
+
+impl CompiledRoute {
+    /// The rule for a request that no rule of the policy matches: a session is required, nothing
+    /// is passed on.
+    #[must_use]
+    pub fn unmatched() -> Self {
+        Self {
+            path: "/".to_owned(),
+            exact: false,
+            methods: Vec::new(),
+            access: Access::Session,
+            unauthenticated: Unauthenticated::Auto,
+            require: CompiledRequire::default(),
+            upstream: CompiledUpstream::default(),
+        }
+    }
+}
+
+/// What the session must fulfil.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct CompiledRequire {
+    /// The `acr` the ID token must carry.
+    pub acr: Option<String>,
+    /// The greatest age of the authentication, in seconds.
+    pub max_age: Option<u64>,
+    /// Must be true over the claims.
+    pub expression: Option<Expression>,
+}
+
+/// What the app gets of the session.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct CompiledUpstream {
+    /// The `Authorization` header.
+    pub authorization: UpstreamAuthorization,
+    /// Audience of an identity JWT; `None`: the client id.
+    pub audience: Option<String>,
+    /// Lower-case header name and its value over the claims.
+    pub headers: Vec<CompiledHeader>,
+}
+
+/// One header made from claims.
+#[derive(Clone, Debug, Serialize)]
+pub struct CompiledHeader {
+    /// Lower-case.
+    pub name: String,
+    /// Over the claims.
+    pub value: Expression,
+}
+
+fn as_seconds<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(value.as_secs_f64())
+}
