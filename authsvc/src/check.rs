@@ -1,0 +1,114 @@
+//! The check: one question of a gateway, answered.
+//!
+//! `parse (per gateway) → policy → session → decide → render (per gateway)`: only the first and the
+//! last know the gateway. Nothing here may fail open: every way out that is not an explicit allow
+//! refuses, and an allow is exactly 200 with an empty body.
+
+pub mod decide;
+pub mod gateway;
+pub mod grant;
+pub mod request;
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
+use tokio::time::Instant;
+
+use crate::app::App;
+use crate::endpoints::current_session_of;
+use crate::policies::{LivePolicy, Lookup};
+use decide::{Decision, Refusal};
+use gateway::Dialect;
+use request::CheckRequest;
+
+/// Answers `/check/{dialect}/{namespace}/{policy}`.
+pub async fn check(
+    State(app): State<Arc<App>>,
+    Path((dialect, namespace, name)): Path<(String, String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    let started = Instant::now();
+    let Some(dialect) = Dialect::from_name(&dialect) else {
+        return gateway::bare(StatusCode::NOT_FOUND);
+    };
+    let (outcome, reason, response) = match app.policies.find(&namespace, &name) {
+        Lookup::Live(policy) => answer(&app, dialect, &policy, &headers).await,
+        Lookup::Refused => ("refused_policy", "", gateway::unavailable(dialect, "policy-refused")),
+        Lookup::Unknown => ("unknown_policy", "", gateway::unavailable(dialect, "policy-unknown")),
+    };
+    app.metrics.check(dialect.name(), outcome, started.elapsed());
+    tracing::debug!(
+        dialect = dialect.name(),
+        policy = %format_args!("{namespace}/{name}"),
+        outcome,
+        reason,
+        status = response.status().as_u16(),
+        "check"
+    );
+    response
+}
+
+/// The outcome's label, the reason of a 403, and the answer.
+async fn answer(
+    app: &App,
+    dialect: Dialect,
+    policy: &LivePolicy,
+    headers: &HeaderMap,
+) -> (&'static str, &'static str, Response) {
+    let refused = |request: Option<&CheckRequest>, refusal: Refusal| {
+        let (label, reason) = (refusal.label(), refusal.reason());
+        (label, reason, dialect.render_refusal(policy, request, refusal))
+    };
+    let request = match dialect.parse(headers, policy) {
+        Ok(request) => request,
+        Err(refusal) => return refused(None, refusal),
+    };
+    match evaluate(app, policy, &request).await {
+        Ok((label, response_headers)) => (label, "", gateway::allow(response_headers)),
+        Err(refusal) => refused(Some(&request), refusal),
+    }
+}
+
+/// Decides one request and, where it may pass, makes the headers for the app.
+async fn evaluate(
+    app: &App,
+    policy: &LivePolicy,
+    request: &CheckRequest,
+) -> Result<(&'static str, HeaderMap), Refusal> {
+    if policy.is_own_path(request.target.path.as_str()) {
+        // The gateway should send these to the browser port. Allowing would show the app's own
+        // pages there to anyone, and a login redirect would loop.
+        tracing::warn!(
+            policy = %policy.compiled.id,
+            base_path = %policy.compiled.base_path,
+            "check refused: route the base path to the browser port, without asking"
+        );
+        return Err(Refusal::Forbidden("own_path"));
+    }
+    let rule = policy
+        .rule_for(request.facts.method.as_str(), &request.target)
+        .map_err(|_| Refusal::Forbidden("path"))?;
+    let session = if decide::needs_session(rule, request) {
+        current_session_of(app, policy, &request.cookies)
+            .await
+            .map_err(|error| {
+                tracing::warn!(policy = %policy.compiled.id, %error, "check refused");
+                app.metrics.store_error();
+                Refusal::Unavailable
+            })?
+            .map(|(_, session)| session)
+    } else {
+        None
+    };
+    let now = app.clock.now();
+    match decide::decide(&policy.compiled, rule, request, session.as_ref(), now) {
+        Decision::Allow(identity) => {
+            let session = session.as_ref().filter(|_| identity);
+            let headers = grant::headers(policy, rule, request, session, now)?;
+            Ok((if session.is_some() { "allow" } else { "allow_anonymous" }, headers))
+        }
+        Decision::Refuse(refusal) => Err(refusal),
+    }
+}

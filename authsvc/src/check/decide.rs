@@ -1,0 +1,147 @@
+//! The decision: pure, over policy, request, session and time.
+
+use vestibule_policy::model::{
+    Access, CompiledPolicy, CompiledRequire, CompiledRoute, Unauthenticated, UpstreamAuthorization,
+};
+
+use super::request::CheckRequest;
+use crate::clock::Timestamp;
+use crate::csrf;
+use crate::session::Session;
+
+/// What becomes of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It passes; `true`: with the session's identity.
+    Allow(bool),
+    /// It does not.
+    Refuse(Refusal),
+}
+
+/// Why a request does not pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no session; `true`: the browser should go to the login.
+    Unauthenticated(bool),
+    /// The session's authentication is too weak or too old (RFC 9470); `true`: the browser should
+    /// go to the login.
+    StepUp(StepUp, bool),
+    /// Whoever asks, this does not pass; the text is a constant label.
+    Forbidden(&'static str),
+    /// The store or another part did not answer: not "no session".
+    Unavailable,
+}
+
+/// What an authentication must be like (RFC 9470, section 3).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StepUp {
+    /// The `acr` it must have.
+    pub acr: Option<String>,
+    /// How old it may be, in seconds.
+    pub max_age: Option<u64>,
+}
+
+impl Refusal {
+    /// The label for metrics and logs.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Unauthenticated(true) => "login",
+            Self::Unauthenticated(false) => "unauthenticated",
+            Self::StepUp(..) => "step_up",
+            Self::Forbidden(_) => "forbidden",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
+    /// Why it is forbidden, for the log; empty for what the label tells already.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Forbidden(reason) => reason,
+            Self::Unauthenticated(_) | Self::StepUp(..) | Self::Unavailable => "",
+        }
+    }
+}
+
+/// Whether the session must be read at all. Never for what passes or fails without one.
+#[must_use]
+pub fn needs_session(rule: &CompiledRoute, request: &CheckRequest) -> bool {
+    matches!(rule.access, Access::Session | Access::Optional) && !request.facts.preflight
+}
+
+/// Decides. The session is `None` where there is none or where it was not needed.
+#[must_use]
+pub fn decide(
+    policy: &CompiledPolicy,
+    rule: &CompiledRoute,
+    request: &CheckRequest,
+    session: Option<&Session>,
+    now: Timestamp,
+) -> Decision {
+    match rule.access {
+        Access::Deny => return Decision::Refuse(Refusal::Forbidden("deny")),
+        Access::Public => return Decision::Allow(false),
+        Access::Session | Access::Optional => {}
+    }
+    if request.facts.preflight {
+        // A preflight carries no cookie: from an allowed origin the app answers it, anonymously.
+        return if csrf::preflight_allowed(policy, &request.facts) {
+            Decision::Allow(false)
+        } else {
+            Decision::Refuse(Refusal::Forbidden("cors"))
+        };
+    }
+    let usable = session.filter(|session| !lacks_access_token(rule, session, now));
+    let Some(session) = usable else {
+        return if rule.access == Access::Optional {
+            Decision::Allow(false)
+        } else {
+            Decision::Refuse(unauthenticated(rule, request))
+        };
+    };
+    if csrf::verify(policy, &request.facts).is_err() {
+        // The cookie authorises nothing here. An optional route goes on as if it were not there.
+        return if rule.access == Access::Optional {
+            Decision::Allow(false)
+        } else {
+            Decision::Refuse(Refusal::Forbidden("forged"))
+        };
+    }
+    if let Some(step_up) = step_up(&rule.require, session, now) {
+        return Decision::Refuse(Refusal::StepUp(step_up, goes_to_login(rule, request)));
+    }
+    match &rule.require.expression {
+        Some(expression) if !matches!(expression.evaluate_bool(&session.claims), Ok(true)) => {
+            Decision::Refuse(Refusal::Forbidden("require"))
+        }
+        _ => Decision::Allow(true),
+    }
+}
+
+/// What the session's authentication lacks for a rule; `None`: nothing.
+#[must_use]
+pub fn step_up(require: &CompiledRequire, session: &Session, now: Timestamp) -> Option<StepUp> {
+    let wrong_acr = require.acr.is_some() && require.acr != session.acr;
+    let too_old = require.max_age.is_some_and(|limit| now.since(session.auth_time) > limit);
+    (wrong_acr || too_old).then(|| StepUp { acr: require.acr.clone(), max_age: require.max_age })
+}
+
+/// Whether the rule forwards a token of the provider that has expired: there is nothing to forward.
+#[must_use]
+pub fn lacks_access_token(rule: &CompiledRoute, session: &Session, now: Timestamp) -> bool {
+    let expires_at = match rule.upstream.authorization {
+        UpstreamAuthorization::AccessToken => session.access_token_expires_at,
+        UpstreamAuthorization::IdToken => Some(session.id_token_expires_at),
+        UpstreamAuthorization::IdentityJwt | UpstreamAuthorization::None => None,
+    };
+    expires_at.is_some_and(|end| end <= now)
+}
+
+fn unauthenticated(rule: &CompiledRoute, request: &CheckRequest) -> Refusal {
+    Refusal::Unauthenticated(goes_to_login(rule, request))
+}
+
+fn goes_to_login(rule: &CompiledRoute, request: &CheckRequest) -> bool {
+    rule.unauthenticated == Unauthenticated::Auto && request.facts.is_navigation()
+}

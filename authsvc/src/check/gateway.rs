@@ -1,0 +1,244 @@
+//! The gateways' dialects: how each asks, and how each can be answered.
+//!
+//! Every dialect reads exactly its own headers and ignores all others, or they could be smuggled
+//! (reference: wire-protocols §2.1). The dialect comes from the URL, never from a header's presence.
+
+mod nginx;
+mod traefik;
+
+use axum::body::Body;
+use axum::response::{IntoResponse as _, Response};
+use http::header::{CACHE_CONTROL, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, Method, StatusCode};
+use vestibule_policy::origin::canonical_host;
+use vestibule_policy::path::parse_target;
+
+use super::decide::{Refusal, StepUp};
+use super::request::CheckRequest;
+use crate::cookies::Cookies;
+use crate::facts::Facts;
+use crate::policies::LivePolicy;
+use crate::problem::Problem;
+
+/// The headers that every dialect reads besides its own.
+const COMMON: [&str; 15] = [
+    "accept",
+    "access-control-request-method",
+    "authorization",
+    "cookie",
+    "host",
+    "origin",
+    "purpose",
+    "sec-fetch-dest",
+    "sec-fetch-mode",
+    "sec-fetch-site",
+    "sec-purpose",
+    "sec-websocket-key",
+    "sec-websocket-version",
+    "upgrade",
+    "x-moz",
+];
+
+/// A gateway's way of asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// nginx `auth_request`, as ingress-nginx renders it and as the docs show it for plain nginx.
+    Nginx,
+    /// Traefik `ForwardAuth`.
+    Traefik,
+}
+
+/// The original request as a dialect states it, still unchecked.
+struct Stated {
+    method: String,
+    host: String,
+    target: String,
+}
+
+impl Dialect {
+    /// The dialect of a check URL.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "nginx" => Some(Self::Nginx),
+            "traefik" => Some(Self::Traefik),
+            _ => None,
+        }
+    }
+
+    /// The name in a check URL.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx",
+            Self::Traefik => "traefik",
+        }
+    }
+
+    const fn own_headers(self) -> &'static [&'static str] {
+        match self {
+            Self::Nginx => &nginx::HEADERS,
+            Self::Traefik => &traefik::HEADERS,
+        }
+    }
+
+    /// Reads a check.
+    ///
+    /// # Errors
+    /// [`Refusal::Forbidden`] where a header is missing, repeated, aliased or does not parse, where
+    /// the host is not the policy's, or where the path is not canonical.
+    pub fn parse(self, headers: &HeaderMap, policy: &LivePolicy) -> Result<CheckRequest, Refusal> {
+        self.refuse_aliases(headers, policy)?;
+        refuse_tunnels(headers)?;
+        let stated = match self {
+            Self::Nginx => nginx::read(headers)?,
+            Self::Traefik => traefik::read(headers)?,
+        };
+        let method = method(&stated.method)?;
+        canonical_host(&stated.host).ok_or(Refusal::Forbidden("host"))?;
+        let origin = policy.origin_for(&stated.host).ok_or(Refusal::Forbidden("host"))?.clone();
+        let target = parse_target(&stated.target, &policy.compiled.paths)
+            .map_err(|_| Refusal::Forbidden("path"))?;
+        Ok(CheckRequest {
+            origin,
+            target,
+            cookies: Cookies::from_headers(headers),
+            facts: Facts::read(method, headers, &policy.compiled.csrf_header),
+        })
+    }
+
+    /// Refuses a request with another spelling of a header that we read or emit: CGI-like servers
+    /// fold `X_User` and `X.User` into `X-User`.
+    fn refuse_aliases(self, headers: &HeaderMap, policy: &LivePolicy) -> Result<(), Refusal> {
+        let ours = |folded: &str| {
+            COMMON.contains(&folded)
+                || self.own_headers().contains(&folded)
+                || folded == policy.compiled.csrf_header
+                || policy.compiled.upstream_headers.iter().any(|name| name == folded)
+        };
+        for name in headers.keys() {
+            let name = name.as_str();
+            let odd = |b: u8| !b.is_ascii_alphanumeric() && b != b'-';
+            if name.bytes().any(odd) {
+                let folded: String =
+                    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+                if ours(&folded) {
+                    return Err(Refusal::Forbidden("alias"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers a refusal; `request` is `None` where it could not be read.
+    #[must_use]
+    pub fn render_refusal(
+        self,
+        policy: &LivePolicy,
+        request: Option<&CheckRequest>,
+        refusal: Refusal,
+    ) -> Response {
+        match self {
+            Self::Nginx => nginx::render(&refusal),
+            Self::Traefik => traefik::render(policy, request, refusal),
+        }
+    }
+}
+
+/// Refuses an upgrade to anything but a WebSocket: a gateway that passes `h2c` on tunnels whatever
+/// comes after it past the check.
+fn refuse_tunnels(headers: &HeaderMap) -> Result<(), Refusal> {
+    let other = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"websocket");
+    if headers.contains_key("http2-settings") || headers.get_all("upgrade").iter().any(other) {
+        return Err(Refusal::Forbidden("upgrade"));
+    }
+    Ok(())
+}
+
+/// Methods are case-sensitive (RFC 9110, section 9.1): `get` would slip past a rule for `GET`, and an
+/// app might still take it for one.
+fn method(text: &str) -> Result<Method, Refusal> {
+    if !text.bytes().all(|b| b.is_ascii_uppercase() || b == b'-') {
+        return Err(Refusal::Forbidden("method"));
+    }
+    Method::from_bytes(text.as_bytes()).map_err(|_| Refusal::Forbidden("method"))
+}
+
+/// 200 with an empty body: anything else, 204 too, is no allow somewhere, and a body makes nginx
+/// close the connection.
+#[must_use]
+pub fn allow(headers: HeaderMap) -> Response {
+    let mut response = bare(StatusCode::OK);
+    response.headers_mut().extend(headers);
+    response
+}
+
+/// A status and nothing else.
+#[must_use]
+pub fn bare(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// 503 for a policy that cannot be enforced, or a part that did not answer.
+#[must_use]
+pub fn unavailable(dialect: Dialect, kind: &'static str) -> Response {
+    let mut response = match dialect {
+        Dialect::Nginx => bare(StatusCode::SERVICE_UNAVAILABLE),
+        Dialect::Traefik => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            kind,
+            "Temporarily unavailable",
+            "Try again in a moment.",
+        )
+        .into_response(),
+    };
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+/// `WWW-Authenticate` of a step-up (RFC 9470, section 3). The `acr` was validated to hold no quote.
+#[must_use]
+pub fn step_up_challenge(step_up: &StepUp) -> String {
+    use std::fmt::Write as _;
+    let mut text = "Bearer error=\"insufficient_user_authentication\"".to_owned();
+    if let Some(acr) = &step_up.acr {
+        let _ = write!(text, ", acr_values=\"{acr}\"");
+    }
+    if let Some(max_age) = step_up.max_age {
+        let _ = write!(text, ", max_age=\"{max_age}\"");
+    }
+    text
+}
+
+/// Sets `WWW-Authenticate`; a value that is no header value is left out.
+fn challenge(response: &mut Response, text: &str) {
+    if let Ok(value) = HeaderValue::from_str(text) {
+        response.headers_mut().insert(WWW_AUTHENTICATE, value);
+    }
+}
+
+/// The one value of a header that the gateway always sets.
+fn stated<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().map_err(|_| Refusal::Forbidden("header")),
+        _ => Err(Refusal::Forbidden("header")),
+    }
+}
+
+fn see_other(location: &str) -> Response {
+    match HeaderValue::from_str(location) {
+        Ok(value) => (
+            StatusCode::FOUND,
+            [
+                (http::header::LOCATION, value),
+                (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+            ],
+        )
+            .into_response(),
+        Err(_) => bare(StatusCode::FORBIDDEN),
+    }
+}

@@ -1,0 +1,43 @@
+//! nginx `auth_request`: the subrequest's status is all that counts, and only 2xx, 401 and 403 pass.
+//!
+//! The original request is in `X-Original-URL` and `X-Original-Method`, as ingress-nginx sets them.
+//! `X-Forwarded-*` are the client's own here and are ignored.
+
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
+
+use super::super::decide::Refusal;
+use super::{Dialect, Stated, bare, challenge, stated, step_up_challenge, unavailable};
+
+/// The headers that state the original request.
+pub(super) const HEADERS: [&str; 2] = ["x-original-method", "x-original-url"];
+
+/// Splits `scheme://host/uri`; the scheme is the hop's and means nothing.
+pub(super) fn read(headers: &HeaderMap) -> Result<Stated, Refusal> {
+    let url = stated(headers, "x-original-url")?;
+    let rest = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"))
+        .ok_or(Refusal::Forbidden("header"))?;
+    let slash = rest.find('/').ok_or(Refusal::Forbidden("path"))?;
+    let (host, target) = rest.split_at(slash);
+    Ok(Stated {
+        method: stated(headers, "x-original-method")?.to_owned(),
+        host: host.to_owned(),
+        target: target.to_owned(),
+    })
+}
+
+/// Never a body: nginx drops the upstream connection after any.
+pub(super) fn render(refusal: &Refusal) -> Response {
+    match refusal {
+        Refusal::Unauthenticated(_) => bare(StatusCode::UNAUTHORIZED),
+        Refusal::StepUp(step_up, _) => {
+            let mut response = bare(StatusCode::UNAUTHORIZED);
+            challenge(&mut response, &step_up_challenge(step_up));
+            response
+        }
+        Refusal::Forbidden(_) => bare(StatusCode::FORBIDDEN),
+        Refusal::Unavailable => unavailable(Dialect::Nginx, "store-unavailable"),
+    }
+}

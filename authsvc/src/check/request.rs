@@ -1,0 +1,20 @@
+//! One question of a gateway, the same for all of them.
+
+use vestibule_policy::origin::Origin;
+use vestibule_policy::path::Target;
+
+use crate::cookies::Cookies;
+use crate::facts::Facts;
+
+/// The original request, as far as a decision needs it. Scheme and host are the policy's.
+#[derive(Clone, Debug)]
+pub struct CheckRequest {
+    /// Which of the policy's origins was asked.
+    pub origin: Origin,
+    /// Path and query, canonical.
+    pub target: Target,
+    /// The client's cookies.
+    pub cookies: Cookies,
+    /// Method, Fetch Metadata and the like.
+    pub facts: Facts,
+}

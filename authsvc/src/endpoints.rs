@@ -1,0 +1,95 @@
+//! The endpoints on the app's own origin, below the policy's base path.
+//!
+//! The policy of a request comes from its `Host`, and scheme and host of every URL built here come
+//! from the policy. `crate::router` shows which endpoint is where.
+
+pub mod callback;
+pub mod cors;
+pub mod login;
+pub mod logout;
+pub mod pages;
+pub mod scripts;
+pub mod session;
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use vestibule_policy::model::SameSite;
+use vestibule_policy::origin::Origin;
+
+use crate::app::App;
+use crate::cookies::Cookies;
+use crate::policies::LivePolicy;
+use crate::session::store::StoreError;
+use crate::session::{SecretId, Session};
+
+/// The policy and origin that a request belongs to; found before any handler runs, and taken by
+/// handlers as `Extension<Site>`.
+#[derive(Clone)]
+pub struct Site {
+    /// The policy.
+    pub policy: Arc<LivePolicy>,
+    /// The origin that was asked.
+    pub origin: Origin,
+}
+
+impl Site {
+    /// The absolute URL of one of our endpoints.
+    #[must_use]
+    pub fn url(&self, name: &str) -> String {
+        self.policy.endpoint(&self.origin, name)
+    }
+}
+
+/// The session that a request's cookie names; `Ok(None)` without a valid one.
+///
+/// # Errors
+/// Where the store did not answer: that is not "no session".
+pub async fn current_session(
+    app: &App,
+    policy: &LivePolicy,
+    headers: &HeaderMap,
+) -> Result<Option<(SecretId, Session)>, StoreError> {
+    current_session_of(app, policy, &Cookies::from_headers(headers)).await
+}
+
+/// As [`current_session`], for cookies already read.
+///
+/// # Errors
+/// Where the store did not answer: that is not "no session".
+pub async fn current_session_of(
+    app: &App,
+    policy: &LivePolicy,
+    cookies: &Cookies,
+) -> Result<Option<(SecretId, Session)>, StoreError> {
+    let id = cookies.one(&policy.compiled.session.cookie_name).and_then(SecretId::parse);
+    let Some(id) = id else { return Ok(None) };
+    let session = app.sessions.load(policy, &id).await?;
+    // A session of the provider that the policy had before says nothing under this one.
+    let session = session.filter(|session| session.issuer == policy.compiled.provider.issuer);
+    Ok(session.map(|session| (id, session)))
+}
+
+/// The `Set-Cookie` value of a session. It lives as long as the browser; the server says when the
+/// session ends.
+#[must_use]
+pub fn session_cookie(policy: &LivePolicy, id: &SecretId) -> String {
+    let session = &policy.compiled.session;
+    let same_site = match session.same_site {
+        SameSite::Lax => "Lax",
+        SameSite::Strict => "Strict",
+    };
+    format!(
+        "{}={}; Path=/; Secure; HttpOnly; SameSite={same_site}",
+        session.cookie_name,
+        id.encode()
+    )
+}
+
+/// The `Set-Cookie` value that removes the session cookie. Repeats `Secure` and `Path=/`: browsers
+/// keep a `__Host-` cookie otherwise.
+#[must_use]
+pub fn expired_session_cookie(policy: &LivePolicy) -> String {
+    let name = &policy.compiled.session.cookie_name;
+    format!("{name}=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax")
+}

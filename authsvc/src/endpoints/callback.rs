@@ -1,0 +1,372 @@
+//! `GET callback`: the provider sends the browser back here, with a code or an error.
+//!
+//! Why it exists: this is where a browser becomes a user, so everything is checked before anything
+//! is believed: the transaction (once, by this browser), the issuer, the code, the ID token. What
+//! fails ends on a page with a link, never in a redirect: a loop is worse than an error.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use axum::extract::{Extension, RawQuery, State};
+use axum::response::Response;
+use http::header::{RETRY_AFTER, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use percent_encoding::percent_decode_str;
+use vestibule_policy::model::SameSite;
+
+use super::login::{Lacking, expired_cookie, is_suffix, lacking, rule_of, see_other, start_again};
+use super::{Site, current_session_of, pages, session_cookie};
+use crate::app::App;
+use crate::cookies::{Cookies, LOGIN_COOKIE_PREFIX};
+use crate::oidc::{Identity, Metadata, OidcError, known_error};
+use crate::session::store::StoreError;
+use crate::session::{LoginTransaction, SecretId, Session};
+
+/// The greatest query, in bytes.
+const MAX_QUERY: usize = 16 * 1024;
+/// The greatest code, in bytes.
+const MAX_CODE: usize = 8 * 1024;
+/// The greatest other parameter, in bytes.
+const MAX_PARAMETER: usize = 1024;
+
+/// Why a callback did not become a session.
+enum Failure {
+    /// No answer of a provider to a login of this browser.
+    Malformed,
+    /// The transaction is over, was used, or belongs to another browser.
+    Expired,
+    /// The answer is from another issuer, or does not say from which (RFC 9207).
+    Issuer,
+    /// The provider's answer is an error.
+    Error(&'static str),
+    /// What was obtained does not suffice for the page to return to.
+    Insufficient,
+    /// The store did not answer.
+    Store,
+    /// Redeeming the code failed.
+    Provider(OidcError),
+}
+
+impl From<StoreError> for Failure {
+    fn from(_: StoreError) -> Self {
+        Self::Store
+    }
+}
+
+impl From<OidcError> for Failure {
+    fn from(error: OidcError) -> Self {
+        Self::Provider(error)
+    }
+}
+
+/// What a provider's answer says.
+struct Answer {
+    suffix: String,
+    state: String,
+    issuer: Option<String>,
+    outcome: Result<String, &'static str>,
+}
+
+/// Handles the request. The router has refused all methods but GET.
+pub async fn callback(
+    State(app): State<Arc<App>>,
+    Extension(site): Extension<Site>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let cookies = Cookies::from_headers(&headers);
+    let Some(answer) = Answer::read(&query.unwrap_or_default()) else {
+        return Failure::Malformed.into_response(&app, &site);
+    };
+    let result = match take(&app, &site, &cookies, &answer).await {
+        // Nothing was taken: the browser may come back with the same answer, and its cookie.
+        Err(failure @ (Failure::Store | Failure::Provider(_))) => {
+            return failure.into_response(&app, &site);
+        }
+        Err(failure) => Err(failure),
+        Ok(taken) => complete(&app, &site, &answer, taken).await,
+    };
+    let mut response = match result {
+        Ok((id, return_to)) => {
+            app.metrics.login("completed");
+            logged_in(&site, &id, &return_to)
+        }
+        Err(failure) => failure.into_response(&app, &site),
+    };
+    append_cookie(&mut response, &expired_cookie(&answer.suffix));
+    response
+}
+
+/// A login of this browser, taken from the store, which is once.
+struct Taken {
+    transaction: LoginTransaction,
+    metadata: Arc<Metadata>,
+    /// The session that the browser has so far.
+    previous: Option<SecretId>,
+}
+
+impl Answer {
+    /// Reads the parameters that matter; each at most once, none of them empty or oversized.
+    fn read(query: &str) -> Option<Self> {
+        if query.len() > MAX_QUERY {
+            return None;
+        }
+        let pairs = query_pairs(query, true)?;
+        let one = |name: &str, limit: usize| {
+            let mut found = pairs.iter().filter(|(key, _)| key == name);
+            match (found.next(), found.next()) {
+                (None, _) => Some(None),
+                (Some((_, value)), None) if !value.is_empty() && value.len() <= limit => {
+                    Some(Some(value.clone()))
+                }
+                _ => None,
+            }
+        };
+        let state = one("state", MAX_PARAMETER)??;
+        let issuer = one("iss", MAX_PARAMETER)?;
+        let outcome = match (one("code", MAX_CODE)?, one("error", MAX_PARAMETER)?) {
+            (Some(code), None) => Ok(code),
+            (None, Some(error)) => Err(known_error(&error)),
+            _ => return None,
+        };
+        let suffix = state.split_once('.')?.0.to_owned();
+        is_suffix(&suffix).then_some(Self { suffix, state, issuer, outcome })
+    }
+}
+
+/// The pairs of a query; `None` where it does not decode to UTF-8. A `+` is a space in forms only.
+pub(super) fn query_pairs(query: &str, form: bool) -> Option<Vec<(String, String)>> {
+    let decode = |text: &str| {
+        let text = if form { text.replace('+', " ") } else { text.to_owned() };
+        percent_decode_str(&text).decode_utf8().ok().map(Cow::into_owned)
+    };
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Some((decode(name)?, decode(value)?))
+        })
+        .collect()
+}
+
+/// Whatever may be down for a while is asked before the transaction is taken.
+async fn take(
+    app: &App,
+    site: &Site,
+    cookies: &Cookies,
+    answer: &Answer,
+) -> Result<Taken, Failure> {
+    let policy = &site.policy;
+    let cookie = format!("{LOGIN_COOKIE_PREFIX}{}", answer.suffix);
+    let id = cookies.one(&cookie).and_then(SecretId::parse).ok_or(Failure::Expired)?;
+    let metadata = policy.provider.metadata().await?;
+    let previous = current_session_of(app, policy, cookies).await?.map(|(id, _)| id);
+    let transaction = app.sessions.take_login(policy, &id).await?.ok_or(Failure::Expired)?;
+    Ok(Taken { transaction, metadata, previous })
+}
+
+/// From the provider's answer to a session; gives its id and the path to go to.
+async fn complete(
+    app: &App,
+    site: &Site,
+    answer: &Answer,
+    taken: Taken,
+) -> Result<(SecretId, String), Failure> {
+    let policy = &site.policy;
+    let Taken { transaction, metadata, previous } = taken;
+    check_transaction(site, &transaction, answer)?;
+    check_issuer(&metadata, &transaction, answer)?;
+    let code = answer.outcome.as_ref().map_err(|error| Failure::Error(error))?;
+
+    let compiled = &policy.compiled;
+    let identity =
+        policy.provider.redeem(&compiled.client, &compiled.login, &transaction, code).await?;
+    let session = new_session(identity, app);
+    let rule = rule_of(policy, &transaction.return_to);
+    if !matches!(lacking(rule, Some(&session), app.clock.now()), Lacking::Nothing) {
+        // The next check would send the browser here again.
+        return Err(Failure::Insufficient);
+    }
+    let id = app.sessions.create(policy, &session).await?;
+    if let Some(previous) = previous
+        && let Err(error) = app.sessions.end(policy, &previous).await
+    {
+        // Of two sessions of one browser the new one goes: the old one is still in its cookie.
+        let _ = app.sessions.end(policy, &id).await;
+        return Err(error.into());
+    }
+    Ok((id, transaction.return_to))
+}
+
+fn check_transaction(
+    site: &Site,
+    transaction: &LoginTransaction,
+    answer: &Answer,
+) -> Result<(), Failure> {
+    let same_state =
+        verify_slices_are_equal(transaction.state.expose().as_bytes(), answer.state.as_bytes());
+    let same_place = transaction.redirect_uri == site.url("callback")
+        && transaction.issuer == site.policy.provider.issuer();
+    if same_state.is_ok() && same_place { Ok(()) } else { Err(Failure::Expired) }
+}
+
+/// RFC 9207, section 2.4: simple string comparison, also on errors; a provider that announces the
+/// parameter always sends it.
+fn check_issuer(
+    metadata: &Metadata,
+    transaction: &LoginTransaction,
+    answer: &Answer,
+) -> Result<(), Failure> {
+    match &answer.issuer {
+        Some(issuer) if *issuer == transaction.issuer => Ok(()),
+        None if !metadata.authorization_response_iss_parameter_supported => Ok(()),
+        _ => Err(Failure::Issuer),
+    }
+}
+
+fn new_session(identity: Identity, app: &App) -> Session {
+    let now = app.clock.now();
+    Session {
+        subject: identity.subject,
+        issuer: identity.issuer,
+        provider_session: identity.provider_session,
+        id_token: identity.id_token,
+        id_token_expires_at: identity.id_token_expires_at,
+        access_token: identity.access_token,
+        access_token_expires_at: identity.access_token_expires_at,
+        claims: identity.claims,
+        acr: identity.acr,
+        auth_time: identity.auth_time,
+        created_at: now,
+        touched_at: now,
+    }
+}
+
+fn logged_in(site: &Site, id: &SecretId, return_to: &str) -> Response {
+    let url = format!("{}{return_to}", site.origin);
+    // A Strict cookie would not come along on a redirect that the provider's began.
+    let mut response = match site.policy.compiled.session.same_site {
+        SameSite::Strict => pages::go_on(&url),
+        SameSite::Lax => see_other(&url),
+    };
+    append_cookie(&mut response, &session_cookie(&site.policy, id));
+    response
+}
+
+fn append_cookie(response: &mut Response, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().append(SET_COOKIE, value);
+    }
+}
+
+impl Failure {
+    fn into_response(self, app: &App, site: &Site) -> Response {
+        let policy = &site.policy.compiled.id;
+        let again = start_again(site);
+        let page =
+            |status, title, message: &str| pages::login_error(status, title, message, Some(&again));
+        match self {
+            Self::Malformed => {
+                app.metrics.login("malformed");
+                page(
+                    StatusCode::BAD_REQUEST,
+                    "This login cannot be completed",
+                    "The address is not one that a login comes back with.",
+                )
+            }
+            Self::Expired => {
+                app.metrics.login("expired");
+                page(
+                    StatusCode::BAD_REQUEST,
+                    "This login has expired",
+                    "It took too long, was already completed, or began in another browser.",
+                )
+            }
+            Self::Issuer => {
+                app.metrics.login("issuer");
+                tracing::warn!(%policy, "login refused: the answer is from another issuer (iss)");
+                page(
+                    StatusCode::BAD_REQUEST,
+                    "This login cannot be completed",
+                    "The answer did not come from the login service that was asked.",
+                )
+            }
+            Self::Error(code) => {
+                app.metrics.login("provider_error");
+                tracing::info!(%policy, code, "login refused by the provider");
+                page(
+                    StatusCode::BAD_REQUEST,
+                    "You are not logged in",
+                    &format!("The login service answered: {code}."),
+                )
+            }
+            Self::Insufficient => {
+                app.metrics.login("insufficient");
+                tracing::warn!(%policy, "login refused: its tokens or its strength do not suffice");
+                page(
+                    StatusCode::FORBIDDEN,
+                    "This login does not suffice",
+                    "What the login service gave is over already, or too weak for this page.",
+                )
+            }
+            Self::Store => {
+                app.metrics.login("store_unavailable");
+                unavailable(site)
+            }
+            Self::Provider(error) => {
+                tracing::warn!(%policy, %error, "login failed");
+                provider_page(app, site, &error)
+            }
+        }
+    }
+}
+
+/// The page for a store or provider that does not answer: nobody is logged out by that.
+pub(super) fn unavailable(site: &Site) -> Response {
+    let mut response = pages::login_error(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "Logging in is not possible right now",
+        "A service that is needed for it does not answer. Please try again in a moment.",
+        Some(&start_again(site)),
+    );
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+/// The page for what went wrong at the provider. The details are for the log alone.
+pub(super) fn provider_page(app: &App, site: &Site, error: &OidcError) -> Response {
+    let (label, status, title, message) = match error {
+        OidcError::Unavailable(_) => {
+            app.metrics.login("unavailable");
+            return unavailable(site);
+        }
+        OidcError::StepUp(_) => (
+            "step_up",
+            StatusCode::FORBIDDEN,
+            "A stronger login is needed",
+            "The login service did not ask for what this page requires.",
+        ),
+        OidcError::Refused(_) => (
+            "provider_error",
+            StatusCode::BAD_REQUEST,
+            "You are not logged in",
+            "The login service did not accept this login.",
+        ),
+        OidcError::Token(_) | OidcError::UserInfo(_) => (
+            "token",
+            StatusCode::BAD_REQUEST,
+            "You are not logged in",
+            "What the login service said about you could not be verified.",
+        ),
+        OidcError::Unusable(_) => (
+            "unusable",
+            StatusCode::BAD_GATEWAY,
+            "Logging in is not possible",
+            "The login service is not set up for this. Its administrator finds the reason in the log.",
+        ),
+    };
+    app.metrics.login(label);
+    pages::login_error(status, title, message, Some(&start_again(site)))
+}

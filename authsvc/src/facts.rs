@@ -1,0 +1,141 @@
+//! What a request says about how the browser made it: Fetch Metadata, `Origin` and the like.
+//!
+//! Reads exactly these headers and no others. They cannot be set by a page's scripts (W3C Fetch
+//! Metadata); other clients may say what they like, which gains them nothing but a refusal.
+
+use http::{HeaderMap, Method};
+
+/// The facts of one request.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state")]
+pub struct Facts {
+    /// The original method.
+    pub method: Method,
+    /// `Sec-Fetch-Site`.
+    pub fetch_site: Option<String>,
+    /// `Sec-Fetch-Mode`.
+    pub fetch_mode: Option<String>,
+    /// `Sec-Fetch-Dest`.
+    pub fetch_dest: Option<String>,
+    /// Whether the browser only fetches ahead (`Sec-Purpose: prefetch`, or the older `Purpose`).
+    pub prefetch: bool,
+    /// `Origin`.
+    pub origin: Option<String>,
+    /// Whether `Accept` lists `text/html`.
+    pub accepts_html: bool,
+    /// Whether this opens a WebSocket or another upgraded connection. Gateways may drop the
+    /// hop-by-hop `Upgrade`, so the WebSocket headers count too (RFC 6455, section 4.1).
+    pub upgrade: bool,
+    /// Whether the policy's custom header is there.
+    pub custom_header: bool,
+    /// Whether this is a CORS preflight (Fetch standard, "CORS-preflight request").
+    pub preflight: bool,
+}
+
+impl Facts {
+    /// Reads the facts; a header that occurs twice or is no text counts as garbage, which matches
+    /// nothing that is allowed.
+    #[must_use]
+    pub fn read(method: Method, headers: &HeaderMap, csrf_header: &str) -> Self {
+        let prefetch = ["sec-purpose", "purpose", "x-moz"]
+            .iter()
+            .any(|name| single(headers, name).is_some_and(|value| value.contains("prefetch")));
+        let origin = single(headers, "origin");
+        let preflight = method == Method::OPTIONS
+            && origin.is_some()
+            && headers.contains_key("access-control-request-method");
+        let accepts_html = headers.get_all("accept").iter().any(|value| {
+            value.to_str().is_ok_and(|text| text.to_ascii_lowercase().contains("text/html"))
+        });
+        Self {
+            fetch_site: single(headers, "sec-fetch-site"),
+            fetch_mode: single(headers, "sec-fetch-mode"),
+            fetch_dest: single(headers, "sec-fetch-dest"),
+            prefetch,
+            origin,
+            accepts_html,
+            upgrade: ["upgrade", "sec-websocket-key", "sec-websocket-version"]
+                .iter()
+                .any(|name| headers.contains_key(*name)),
+            custom_header: headers.contains_key(csrf_header),
+            preflight,
+            method,
+        }
+    }
+
+    /// Whether the browser goes to a page in a window of its own: a GET with mode `navigate` and
+    /// destination `document` that is no prefetch; without Fetch Metadata a GET that accepts HTML.
+    #[must_use]
+    pub fn is_navigation(&self) -> bool {
+        if self.method != Method::GET || self.prefetch || self.upgrade {
+            return false;
+        }
+        match (&self.fetch_mode, &self.fetch_dest) {
+            (None, None) => self.accepts_html,
+            (mode, dest) => {
+                mode.as_deref() == Some("navigate") && dest.as_deref() == Some("document")
+            }
+        }
+    }
+
+    /// Whether the method is safe (RFC 9110, section 9.2.1).
+    #[must_use]
+    pub fn is_safe(&self) -> bool {
+        self.method.is_safe()
+    }
+}
+
+/// The header's one value. Twice, or not text: a value that equals nothing.
+fn single(headers: &HeaderMap, name: &str) -> Option<String> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next()?;
+    if values.next().is_some() {
+        return Some("(more than one)".to_owned());
+    }
+    Some(first.to_str().unwrap_or("(not text)").to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(method: Method, headers: &[(&'static str, &'static str)]) -> Facts {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, value.parse().unwrap());
+        }
+        Facts::read(method, &map, "x-bff")
+    }
+
+    #[test]
+    fn a_top_level_get_is_a_navigation() {
+        let navigate = [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+        assert!(facts(Method::GET, &navigate).is_navigation());
+        assert!(facts(Method::GET, &[("accept", "text/html,*/*")]).is_navigation());
+    }
+
+    #[test]
+    fn frames_posts_prefetches_and_fetches_are_no_navigations() {
+        let frame = [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")];
+        assert!(!facts(Method::GET, &frame).is_navigation());
+        let navigate = [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+        assert!(!facts(Method::POST, &navigate).is_navigation());
+        let prefetch = [navigate.as_slice(), &[("sec-purpose", "prefetch;prerender")]].concat();
+        assert!(!facts(Method::GET, &prefetch).is_navigation());
+        let fetch = [("sec-fetch-mode", "cors"), ("accept", "text/html")];
+        assert!(!facts(Method::GET, &fetch).is_navigation());
+        assert!(!facts(Method::GET, &[("accept", "application/json")]).is_navigation());
+        assert!(!facts(Method::GET, &[]).is_navigation());
+    }
+
+    #[test]
+    fn a_repeated_header_matches_nothing() {
+        let twice = [("sec-fetch-mode", "navigate"), ("sec-fetch-mode", "navigate")];
+        assert!(!facts(Method::GET, &twice).is_navigation());
+    }
+
+    #[test]
+    fn a_websocket_is_seen_though_a_gateway_drops_the_hop_by_hop_header() {
+        assert!(facts(Method::GET, &[("sec-websocket-key", "x")]).upgrade);
+    }
+}

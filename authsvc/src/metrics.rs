@@ -1,0 +1,176 @@
+//! Counters and histograms in Prometheus text.
+//!
+//! Every label is a name from our own code: none may ever hold text of a user, a request or a
+//! policy, so that no secret gets out here and no caller can make series without end.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+type Labels<const N: usize> = [(&'static str, &'static str); N];
+
+/// Half a millisecond to 10 s; most checks are below the first.
+const LATENCY_BUCKETS: [f64; 11] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5, 10.0];
+
+/// All metrics of one process.
+pub struct Metrics {
+    registry: Registry,
+    checks: Family<Labels<2>, Counter>,
+    latency: Family<Labels<1>, Histogram>,
+    logins: Family<Labels<1>, Counter>,
+    logouts: Counter,
+    policies: Family<Labels<1>, Gauge>,
+    policy_problems: Gauge,
+    store_errors: Counter,
+    panics: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("vestibule");
+        let checks = Family::default();
+        let latency: Family<Labels<1>, Histogram> =
+            Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS));
+        let logins = Family::default();
+        let logouts = Counter::default();
+        let policies = Family::default();
+        let policy_problems = Gauge::default();
+        let store_errors = Counter::default();
+        let panics = Counter::default();
+        registry.register(
+            "build",
+            "The version that runs",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
+        registry.register("checks", "Checks answered, by dialect and outcome", checks.clone());
+        registry.register_with_unit(
+            "check_duration",
+            "Time to answer a check",
+            Unit::Seconds,
+            latency.clone(),
+        );
+        registry.register("logins", "Login steps, by outcome", logins.clone());
+        registry.register("logouts", "Sessions ended by their user", logouts.clone());
+        registry.register("policies", "Policies, enforced (live) or refused", policies.clone());
+        registry.register(
+            "policy_problems",
+            "What was wrong in the policies when they were read last",
+            policy_problems.clone(),
+        );
+        registry.register(
+            "store_errors",
+            "Requests that failed because the session store did not answer",
+            store_errors.clone(),
+        );
+        registry.register("panics", "Requests that ended in a defect", panics.clone());
+        Self {
+            registry,
+            checks,
+            latency,
+            logins,
+            logouts,
+            policies,
+            policy_problems,
+            store_errors,
+            panics,
+        }
+    }
+
+    /// One check answered.
+    pub fn check(&self, dialect: &'static str, outcome: &'static str, elapsed: Duration) {
+        self.checks.get_or_create(&[("dialect", dialect), ("outcome", outcome)]).inc();
+        self.latency.get_or_create(&[("dialect", dialect)]).observe(elapsed.as_secs_f64());
+    }
+
+    /// One login step: `started`, `completed`, or the refusal's label.
+    pub fn login(&self, outcome: &'static str) {
+        self.logins.get_or_create(&[("outcome", outcome)]).inc();
+    }
+
+    /// One logout.
+    pub fn logout(&self) {
+        self.logouts.inc();
+    }
+
+    /// The store did not answer.
+    pub fn store_error(&self) {
+        self.store_errors.inc();
+    }
+
+    /// A request ended in a defect.
+    pub fn panicked(&self) {
+        self.panics.inc();
+    }
+
+    /// How many policies there are.
+    pub fn policies(&self, live: usize, refused: usize) {
+        for (state, count) in [("live", live), ("refused", refused)] {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.policies.get_or_create(&[("state", state)]).set(count);
+        }
+    }
+
+    /// How much was wrong when the policies were read last.
+    pub fn policy_problems(&self, count: usize) {
+        self.policy_problems.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// `OpenMetrics` text, which Prometheus reads.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_happened_is_in_the_text() {
+        let metrics = Metrics::new();
+        metrics.check("nginx", "allow", Duration::from_millis(2));
+        metrics.check("nginx", "allow", Duration::from_millis(2));
+        metrics.login("started");
+        metrics.logout();
+        metrics.store_error();
+        metrics.panicked();
+        metrics.policies(3, 1);
+        metrics.policy_problems(2);
+        let text = metrics.render();
+        for line in [
+            "vestibule_checks_total{dialect=\"nginx\",outcome=\"allow\"} 2",
+            "vestibule_check_duration_seconds_count{dialect=\"nginx\"} 2",
+            "vestibule_check_duration_seconds_bucket{le=\"0.0025\",dialect=\"nginx\"} 2",
+            "vestibule_logins_total{outcome=\"started\"} 1",
+            "vestibule_logouts_total 1",
+            "vestibule_store_errors_total 1",
+            "vestibule_panics_total 1",
+            "vestibule_policies{state=\"live\"} 3",
+            "vestibule_policies{state=\"refused\"} 1",
+            "vestibule_policy_problems 2",
+            concat!("vestibule_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
+            "# EOF",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+}

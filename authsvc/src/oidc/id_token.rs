@@ -1,0 +1,299 @@
+//! The checks of an ID token (OpenID Connect Core 1.0, section 3.1.3.7; RFC 8725).
+//!
+//! The library verifies signature, issuer, audience, expiry and nonce. What it is lenient about is
+//! checked here first: the shape of header and claims. Nothing of a token is used before all of it
+//! has passed. Errors never repeat a claim's value.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use openidconnect::core::{CoreIdToken, CoreIdTokenVerifier, CoreJwsSigningAlgorithm};
+use openidconnect::{
+    AccessToken, AccessTokenHash, ClaimsVerificationError, ClientId, IssuerUrl, Nonce,
+    SignatureVerificationError,
+};
+use serde_json::{Map, Value};
+
+use super::OidcError;
+use super::keys::Keys;
+use crate::clock::Timestamp;
+use crate::session::Claims;
+use crate::token::Token;
+
+/// The greatest token that is looked at, in bytes.
+pub(crate) const MAX_TOKEN: usize = 64 * 1024;
+/// How far clocks may differ, in seconds (FAPI 2.0, section 5.3.2.1, note 4).
+const CLOCK_SKEW: u64 = 60;
+/// How long after its end a token is still taken, in seconds.
+const EXPIRY_SKEW: u64 = 10;
+/// The greatest age of a token that was just issued, in seconds.
+const MAX_ISSUED_AGO: u64 = 600;
+/// What a provider's clock may add to `max_age`, in seconds.
+const AUTH_TIME_SKEW: u64 = 10;
+/// The greatest `sub` (Core, section 2).
+const MAX_SUBJECT: usize = 255;
+/// What is accepted at all: asymmetric, and supported by the library.
+const ALGORITHMS: [&str; 9] =
+    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+
+/// What a token must fulfil.
+pub(crate) struct Expected<'a> {
+    /// The issuer.
+    pub issuer: &'a str,
+    /// Our client identifier.
+    pub client_id: &'a str,
+    /// The nonce of this login.
+    pub nonce: &'a str,
+    /// One of these `acr` values, if any is given.
+    pub acr_values: &'a [String],
+    /// The greatest age of the authentication, in seconds.
+    pub max_age: Option<u64>,
+    /// The access token that came along.
+    pub access_token: &'a Token,
+    /// What the provider says that it signs with.
+    pub algorithms: Option<&'a [String]>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// What a verified token says.
+#[derive(Debug)]
+pub(crate) struct Verified {
+    pub subject: String,
+    pub session: Option<String>,
+    pub expires_at: Timestamp,
+    pub acr: Option<String>,
+    pub auth_time: Option<Timestamp>,
+    pub claims: Claims,
+}
+
+/// Why a token was refused.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// Its key is not among the ones we have; newer ones may have it.
+    UnknownKey,
+    /// Anything else.
+    Error(OidcError),
+}
+
+fn refused(reason: impl Into<String>) -> Refusal {
+    Refusal::Error(OidcError::Token(reason.into()))
+}
+
+/// Verifies an ID token from the token endpoint.
+pub(crate) fn verify(token: &str, keys: &Keys, expected: &Expected) -> Result<Verified, Refusal> {
+    let header = Header::read(token, expected.algorithms).map_err(refused)?;
+    let claims = payload(token).map_err(refused)?;
+    let shape = Shape::read(&claims, expected.now).map_err(refused)?;
+
+    let parsed: CoreIdToken = token.parse().map_err(|_| refused("it does not parse"))?;
+    let verifier = verifier(keys, &header, expected)?;
+    let nonce = Nonce::new(expected.nonce.to_owned());
+    let checked = parsed.claims(&verifier, &nonce).map_err(|error| explain(&error, &header))?;
+
+    // Core, section 3.1.3.8: the access token is the one that was issued along.
+    if let Some(hash) = checked.access_token_hash() {
+        let access_token = AccessToken::new(expected.access_token.expose().to_owned());
+        let computed = parsed
+            .signing_alg()
+            .and_then(|alg| parsed.signing_key(&verifier).map(|key| (alg, key)))
+            .ok()
+            .and_then(|(alg, key)| AccessTokenHash::from_token(&access_token, alg, key).ok());
+        if computed.as_ref() != Some(hash) {
+            return Err(refused("at_hash does not fit the access token"));
+        }
+    }
+    Ok(Verified {
+        subject: shape.subject,
+        session: shape.session,
+        expires_at: shape.expires_at,
+        acr: checked.auth_context_ref().map(|acr| acr.as_str().to_owned()),
+        auth_time: shape.auth_time,
+        claims,
+    })
+}
+
+fn verifier<'a>(
+    keys: &Keys,
+    header: &Header,
+    expected: &'a Expected<'a>,
+) -> Result<CoreIdTokenVerifier<'a>, Refusal> {
+    let issuer = IssuerUrl::new(expected.issuer.to_owned())
+        .map_err(|_| refused("the configured issuer is no URL"))?;
+    let now = expected.now;
+    let acr_values = expected.acr_values;
+    let max_age = expected.max_age;
+    Ok(CoreIdTokenVerifier::new_public_client(
+        ClientId::new(expected.client_id.to_owned()),
+        issuer,
+        keys.for_algorithm(header.algorithm),
+    )
+    .set_allowed_algs([header.signing.clone()])
+    .set_other_audience_verifier_fn(|_| false)
+    .set_time_fn(move || {
+        let seconds = i64::try_from(now.0.saturating_sub(EXPIRY_SKEW)).unwrap_or(i64::MAX);
+        DateTime::from_timestamp(seconds, 0).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    })
+    .set_auth_context_verifier_fn(move |acr| {
+        let fits = acr.is_some_and(|acr| acr_values.iter().any(|wanted| wanted == acr.as_str()));
+        if acr_values.is_empty() || fits { Ok(()) } else { Err(String::new()) }
+    })
+    .set_auth_time_verifier_fn(move |auth_time| {
+        let Some(max_age) = max_age else { return Ok(()) };
+        let seconds = auth_time.and_then(|time| u64::try_from(time.timestamp()).ok());
+        let fresh = seconds.is_some_and(|seconds| {
+            now.since(Timestamp(seconds)) <= max_age.saturating_add(AUTH_TIME_SKEW)
+        });
+        if fresh { Ok(()) } else { Err(String::new()) }
+    }))
+}
+
+fn explain(error: &ClaimsVerificationError, header: &Header) -> Refusal {
+    use SignatureVerificationError as Signature;
+    match error {
+        ClaimsVerificationError::SignatureVerification(Signature::NoMatchingKey) => {
+            Refusal::UnknownKey
+        }
+        // A provider without key ids rotates by exchanging its one key.
+        ClaimsVerificationError::SignatureVerification(Signature::CryptoError(_))
+            if !header.has_key_id =>
+        {
+            Refusal::UnknownKey
+        }
+        ClaimsVerificationError::SignatureVerification(_) => refused("its signature is not valid"),
+        ClaimsVerificationError::Expired(_) => refused("it has expired (exp)"),
+        ClaimsVerificationError::InvalidAudience(_) => refused("it is for another client (aud)"),
+        ClaimsVerificationError::InvalidIssuer(_) => refused("it is from another issuer (iss)"),
+        ClaimsVerificationError::InvalidNonce(_) => refused("it is of another login (nonce)"),
+        ClaimsVerificationError::InvalidAuthContext(_) => {
+            Refusal::Error(OidcError::StepUp("acr is none of the requested ones"))
+        }
+        ClaimsVerificationError::InvalidAuthTime(_) => {
+            Refusal::Error(OidcError::StepUp("auth_time is missing or too long ago"))
+        }
+        _ => refused("it is of a kind that is not supported (typ, cty, crit)"),
+    }
+}
+
+/// What matters of a JOSE header.
+pub(crate) struct Header {
+    /// One of [`ALGORITHMS`].
+    pub algorithm: &'static str,
+    /// The key id.
+    pub kid: Option<String>,
+    signing: CoreJwsSigningAlgorithm,
+    has_key_id: bool,
+}
+
+impl Header {
+    /// Reads the header of a compact JWS. `jku`, `jwk`, `x5u` and `x5c` are ignored: keys come
+    /// from the provider's key set alone.
+    pub(crate) fn read(token: &str, announced: Option<&[String]>) -> Result<Self, String> {
+        if token.len() > MAX_TOKEN {
+            return Err("it is larger than 64 KiB".to_owned());
+        }
+        let is_base64url = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if token.split('.').count() != 3
+            || !token.bytes().all(|byte| byte == b'.' || is_base64url(byte))
+        {
+            return Err("it is no compact JWS".to_owned());
+        }
+        let header = part(token, 0).ok_or("its header is no JSON object")?;
+        // Compressed, encrypted, nested or unencoded payloads are none of ours.
+        for member in ["zip", "enc", "cty", "crit", "b64"] {
+            if header.contains_key(member) {
+                return Err(format!("its header has {member}"));
+            }
+        }
+        match header.get("typ") {
+            None => {}
+            Some(Value::String(typ)) if is_plain_jwt(typ) => {}
+            Some(_) => return Err("its typ is not JWT".to_owned()),
+        }
+        let default = ["RS256".to_owned()];
+        let announced = announced.filter(|list| !list.is_empty()).unwrap_or(&default);
+        let algorithm = header
+            .get("alg")
+            .and_then(Value::as_str)
+            .and_then(|alg| ALGORITHMS.into_iter().find(|known| *known == alg))
+            .filter(|alg| announced.iter().any(|one| one == alg))
+            .ok_or("its alg is not allowed")?;
+        let signing = serde_json::from_value(Value::String(algorithm.to_owned()))
+            .map_err(|_| "its alg is not supported")?;
+        let kid = match header.get("kid") {
+            None => None,
+            Some(Value::String(kid)) => Some(kid.clone()),
+            Some(_) => return Err("its kid is no string".to_owned()),
+        };
+        Ok(Self { algorithm, has_key_id: kid.is_some(), kid, signing })
+    }
+}
+
+fn is_plain_jwt(typ: &str) -> bool {
+    typ.eq_ignore_ascii_case("JWT") || typ.eq_ignore_ascii_case("application/jwt")
+}
+
+fn part(token: &str, index: usize) -> Option<Map<String, Value>> {
+    let bytes = URL_SAFE_NO_PAD.decode(token.split('.').nth(index)?).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// The claims of a compact JWS, as yet unverified.
+pub(crate) fn payload(token: &str) -> Result<Claims, String> {
+    part(token, 1).ok_or_else(|| "its payload is no JSON object".to_owned())
+}
+
+/// The claims that must have exactly one type: a wrong one is refused, never taken as absent.
+struct Shape {
+    subject: String,
+    session: Option<String>,
+    expires_at: Timestamp,
+    auth_time: Option<Timestamp>,
+}
+
+impl Shape {
+    fn read(claims: &Claims, now: Timestamp) -> Result<Self, String> {
+        let expires_at = time(claims, "exp")?.ok_or("exp is missing")?;
+        let issued_at = time(claims, "iat")?.ok_or("iat is missing")?;
+        if issued_at > now.plus(CLOCK_SKEW) {
+            return Err("iat is in the future".to_owned());
+        }
+        if now.since(issued_at) > MAX_ISSUED_AGO {
+            return Err("iat is too long ago".to_owned());
+        }
+        if time(claims, "nbf")?.is_some_and(|time| time > now.plus(CLOCK_SKEW)) {
+            return Err("nbf is in the future".to_owned());
+        }
+        let auth_time = time(claims, "auth_time")?;
+        if auth_time.is_some_and(|time| time > now.plus(CLOCK_SKEW)) {
+            return Err("auth_time is in the future".to_owned());
+        }
+        let subject = string(claims, "sub")?.ok_or("sub is missing")?;
+        if subject.trim().is_empty()
+            || subject.len() > MAX_SUBJECT
+            || subject.chars().any(char::is_control)
+        {
+            return Err("sub is empty, too long, or has a control character".to_owned());
+        }
+        let session = string(claims, "sid")?.filter(|sid| !sid.is_empty());
+        Ok(Self { subject, session, expires_at, auth_time })
+    }
+}
+
+fn time(claims: &Claims, name: &str) -> Result<Option<Timestamp>, String> {
+    match claims.get(name) {
+        None => Ok(None),
+        Some(value) => value
+            .as_u64()
+            .map(|seconds| Some(Timestamp(seconds)))
+            .ok_or_else(|| format!("{name} is no whole number")),
+    }
+}
+
+fn string(claims: &Claims, name: &str) -> Result<Option<String>, String> {
+    match claims.get(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(format!("{name} is no string")),
+    }
+}

@@ -1,0 +1,111 @@
+//! The whole HTTP surface for browsers and gateways. `crate::admin` has the third port.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{any, get, post};
+use http::header::HOST;
+use http::uri::PathAndQuery;
+use http::{Method, StatusCode, Uri};
+use tower::ServiceExt as _;
+
+use crate::app::App;
+use crate::check;
+use crate::endpoints::{Site, callback, cors, login, logout, scripts, session};
+use crate::problem::Problem;
+
+/// The check port: gateways only, never reachable from browsers.
+pub fn check(app: Arc<App>) -> Router {
+    Router::new().route("/check/{dialect}/{namespace}/{policy}", any(check::check)).with_state(app)
+}
+
+/// The browser port: every policy's endpoints, below its base path on its own hosts.
+pub fn browser(app: Arc<App>) -> Router {
+    let no_head = || async { StatusCode::METHOD_NOT_ALLOWED };
+    let endpoints = Router::new()
+        .route("/login", get(login::login).head(no_head))
+        .route("/callback", get(callback::callback).head(no_head))
+        .route("/session", get(session::session))
+        .route("/me", get(session::session))
+        .route("/logout", get(logout::confirm).merge(post(logout::logout)))
+        .route("/signed-out", get(logout::signed_out))
+        .route("/client.js", get(scripts::client_js))
+        .route("/jwks.json", get(scripts::jwks))
+        .fallback(|| async { not_found() })
+        .with_state(Arc::clone(&app));
+    Router::new().fallback(dispatch).with_state(Front { app, endpoints })
+}
+
+/// The largest body that is read, in bytes.
+const MAX_BODY: usize = 64 * 1024;
+
+#[derive(Clone)]
+struct Front {
+    app: Arc<App>,
+    endpoints: Router,
+}
+
+/// Finds the policy by `Host`, takes its base path off and hands on. An unknown host is refused.
+async fn dispatch(State(front): State<Front>, request: Request) -> Response {
+    // No endpoint needs a body, but one that is left unread costs the gateway its connection.
+    let (parts, body) = request.into_parts();
+    if to_bytes(body, MAX_BODY).await.is_err() {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    }
+    let mut request = Request::from_parts(parts, Body::empty());
+    if !front.app.policies.is_loaded() {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "policy-unknown", "Policies are loading.");
+    }
+    let site = only_host(&request)
+        .and_then(|host| front.app.policies.find_by_host(host))
+        .map(|(policy, origin)| Site { policy, origin });
+    let Some(site) = site else {
+        return refuse(
+            StatusCode::MISDIRECTED_REQUEST,
+            "unknown-host",
+            "No policy has this host among its origins.",
+        );
+    };
+    let Some(uri) = below_base(request.uri(), &site.policy.compiled.base_path) else {
+        return not_found();
+    };
+    *request.uri_mut() = uri;
+    let headers = request.headers().clone();
+    if request.method() == Method::OPTIONS {
+        return cors::preflight(&site.policy, &headers);
+    }
+    let policy = Arc::clone(&site.policy);
+    request.extensions_mut().insert(site);
+    let response = front.endpoints.oneshot(request).await.into_response();
+    cors::apply(&policy, &headers, response)
+}
+
+/// The one `Host`; two are refused (RFC 9112, section 3.2).
+fn only_host(request: &Request) -> Option<&str> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.to_str().ok(),
+        _ => None,
+    }
+}
+
+fn below_base(uri: &Uri, base_path: &str) -> Option<Uri> {
+    let rest = uri.path().strip_prefix(base_path).filter(|rest| rest.starts_with('/'))?;
+    let target = match uri.query() {
+        Some(query) => format!("{rest}?{query}"),
+        None => rest.to_owned(),
+    };
+    let target: PathAndQuery = target.parse().ok()?;
+    Some(Uri::from(target))
+}
+
+fn not_found() -> Response {
+    refuse(StatusCode::NOT_FOUND, "not-found", "There is nothing here.")
+}
+
+fn refuse(status: StatusCode, kind: &'static str, detail: &str) -> Response {
+    Problem::new(status, kind, "Refused", detail).into_response()
+}

@@ -1,0 +1,277 @@
+//! Puts the parts together, binds the three ports, and ends without losing a request.
+//!
+//! It knows no policy and no HTTP route. What a request may do is decided in the routers.
+
+mod connection;
+mod listener;
+mod middleware;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
+
+use crate::admin;
+use crate::app::App;
+use crate::clock::{Clock, SystemClock};
+use crate::metrics::Metrics;
+use crate::oidc::Providers;
+use crate::policies::Policies;
+use crate::policy_source::directory::DirectorySource;
+use crate::policy_source::{self, KeyringFileError, KeyringSource, WatchError};
+use crate::random::{Random, SystemRandom};
+use crate::router;
+use crate::session::memory::MemoryStore;
+use crate::session::redis::RedisStore;
+use crate::session::service::Sessions;
+use crate::session::store::SessionStore;
+use crate::settings::{EXIT_USAGE, Settings, SettingsError, StoreSetting};
+use crate::telemetry;
+use connection::Limits;
+use listener::{Listener, Port};
+
+/// Requests that are under way when the ports close may take this long.
+const FINISH_WITHIN: Duration = Duration::from_secs(10);
+
+/// Why it did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting cannot work.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The keyring cannot be used.
+    #[error("--keyring: {0}")]
+    Keyring(#[from] KeyringFileError),
+    /// A folder cannot be watched.
+    #[error("--policies or --secrets: {0}")]
+    Watch(#[from] WatchError),
+    /// A port cannot be bound.
+    #[error("{flag}: {addr} cannot be bound ({source}): free the port or give another")]
+    Bind {
+        /// The flag.
+        flag: &'static str,
+        /// What was to be bound.
+        addr: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file of addresses cannot be written.
+    #[error("--addr-file: {path} cannot be written: {source}")]
+    AddrFile {
+        /// The file.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The system gives no signals.
+    #[error("signals cannot be received: {0}")]
+    Signals(io::Error),
+}
+
+impl StartError {
+    /// 64 where the settings are wrong, else 1.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Settings(_) | Self::Keyring(_) => EXIT_USAGE,
+            _ => 1,
+        }
+    }
+}
+
+/// A server that answers.
+pub struct Running {
+    /// Where browsers arrive.
+    pub browser_addr: SocketAddr,
+    /// Where gateways ask.
+    pub check_addr: SocketAddr,
+    /// Health, readiness, metrics.
+    pub admin_addr: SocketAddr,
+    app: Arc<App>,
+    draining: Arc<AtomicBool>,
+    drain_delay: Duration,
+    ports: Vec<Listener>,
+    source: JoinHandle<()>,
+}
+
+/// Logs, serves until SIGTERM or SIGINT, and drains.
+///
+/// # Errors
+/// Where it cannot start.
+pub async fn run(settings: Settings) -> Result<(), StartError> {
+    settings.validate()?;
+    let telemetry = telemetry::init(settings.log_format)?;
+    let stop = StopSignals::new().map_err(StartError::Signals)?;
+    let running = start(settings).await?;
+    running.until(stop).await;
+    telemetry.shutdown().await;
+    Ok(())
+}
+
+/// Starts to answer on all ports; not ready before the policies were read.
+///
+/// # Errors
+/// Where a setting cannot work or a port cannot be bound.
+#[expect(clippy::unused_async, reason = "it spawns tasks: being async keeps it in a runtime")]
+pub async fn start(settings: Settings) -> Result<Running, StartError> {
+    settings.validate()?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let random: Arc<dyn Random> = Arc::new(SystemRandom);
+    let keyring = match &settings.keyring {
+        Some(file) => KeyringSource::open(file.clone())?,
+        None => KeyringSource::ephemeral(&*random),
+    };
+    let store: Arc<dyn SessionStore> = match &settings.store {
+        StoreSetting::Memory => Arc::new(MemoryStore::new(Arc::clone(&clock))),
+        StoreSetting::Redis(url) => {
+            let store = RedisStore::new(url)
+                .map_err(|error| SettingsError { flag: "--store", message: error.to_string() })?;
+            Arc::new(store)
+        }
+    };
+    let source = DirectorySource::open(
+        settings.policies.clone(),
+        settings.secrets.clone(),
+        settings.allow_insecure_issuers,
+    )?;
+    let providers = Providers::new(Arc::clone(&clock), Arc::clone(&random));
+    let app = Arc::new(App {
+        policies: Arc::new(Policies::new(providers)),
+        sessions: Sessions::new(store, Arc::clone(&clock), Arc::clone(&random)),
+        clock,
+        random,
+        metrics: Metrics::new(),
+    });
+    let draining = Arc::new(AtomicBool::new(false));
+    let traced = telemetry::traces_wanted();
+    let guard = |router, port| middleware::around(router, port, &app, &draining, traced);
+    let ports = [
+        ("--browser-addr", settings.browser_addr, Port::Browser, router::browser(Arc::clone(&app))),
+        ("--check-addr", settings.check_addr, Port::Check, router::check(Arc::clone(&app))),
+        (
+            "--admin-addr",
+            settings.admin_addr,
+            Port::Admin,
+            admin::router(Arc::clone(&app), Arc::clone(&draining)),
+        ),
+    ];
+    let mut bound = Vec::with_capacity(ports.len());
+    for (flag, addr, port, router) in ports {
+        let socket =
+            listener::bind(addr).map_err(|source| StartError::Bind { flag, addr, source })?;
+        bound.push((socket, port, guard(router, port)));
+    }
+    let listeners: Vec<Listener> = bound
+        .into_iter()
+        .map(|((socket, addr), port, router)| {
+            Listener::serve(socket, addr, port, router, Limits::USUAL)
+        })
+        .collect();
+    let [browser_addr, check_addr, admin_addr] =
+        [0, 1, 2].map(|index: usize| listeners[index].addr);
+    if let Some(file) = &settings.addr_file {
+        write_addresses(file, browser_addr, check_addr, admin_addr)
+            .map_err(|source| StartError::AddrFile { path: file.display().to_string(), source })?;
+    }
+    let source =
+        tokio::spawn(policy_source::keep_installed(Arc::clone(&app), Box::new(source), keyring));
+    Ok(Running {
+        browser_addr,
+        check_addr,
+        admin_addr,
+        app,
+        draining,
+        drain_delay: settings.drain_delay,
+        ports: listeners,
+        source,
+    })
+}
+
+impl Running {
+    /// Whether the policies were read and it is not about to end.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.app.policies.is_loaded() && !self.draining.load(Ordering::Acquire)
+    }
+
+    /// Ends: not ready any more, then for the drain delay as before, then no new connections, then
+    /// what is under way is finished.
+    pub async fn shutdown(self) {
+        self.draining.store(true, Ordering::Release);
+        tracing::info!(delay = ?self.drain_delay, "draining");
+        tokio::time::sleep(self.drain_delay).await;
+        let ended = futures_util::future::join_all(
+            self.ports.into_iter().map(|port| port.finish(FINISH_WITHIN)),
+        );
+        ended.await;
+        self.source.abort();
+        tracing::info!("stopped");
+    }
+
+    /// Serves until SIGTERM or SIGINT, then shuts down; a second signal ends that at once.
+    ///
+    /// # Errors
+    /// Where the system gives no signals.
+    pub async fn wait_for_signal(self) -> io::Result<()> {
+        let stop = StopSignals::new()?;
+        self.until(stop).await;
+        Ok(())
+    }
+
+    async fn until(self, mut stop: StopSignals) {
+        stop.received().await;
+        tokio::select! {
+            () = self.shutdown() => {}
+            () = stop.received() => tracing::warn!("stopped at once, by a second signal"),
+        }
+    }
+}
+
+/// SIGTERM and SIGINT, from now on.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Whole or not at all: whoever waits for the file must not read half of it.
+fn write_addresses(
+    file: &Path,
+    browser: SocketAddr,
+    check: SocketAddr,
+    admin: SocketAddr,
+) -> io::Result<()> {
+    let mut name = file.file_name().map(std::ffi::OsStr::to_owned).unwrap_or_default();
+    name.push(".tmp");
+    let unfinished = file.with_file_name(name);
+    let text = serde_json::json!({
+        "browser": browser.to_string(),
+        "check": check.to_string(),
+        "admin": admin.to_string(),
+    });
+    std::fs::write(&unfinished, format!("{text}\n"))?;
+    std::fs::rename(&unfinished, file)
+}
+
+#[cfg(test)]
+mod tests;

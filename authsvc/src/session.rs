@@ -1,0 +1,164 @@
+//! Sessions and login transactions: ids, records, and the service that keeps them.
+//!
+//! The browser holds an id; the store holds a sealed record under the id's hash. This module must
+//! not know HTTP. A store error is never "no session".
+
+pub mod keyring;
+pub mod memory;
+pub mod redis;
+pub mod seal;
+pub mod service;
+pub mod store;
+#[cfg(test)]
+mod store_contract;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::clock::Timestamp;
+use crate::random::Random;
+use crate::token::Token;
+
+/// The claims of a user: the ID token's, completed by UserInfo where the policy asks for it.
+pub type Claims = Map<String, Value>;
+
+/// 256 random bits that a browser holds: a session id, or the id of a login transaction.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretId([u8; 32]);
+
+impl SecretId {
+    /// A new id.
+    pub fn generate(random: &dyn Random) -> Self {
+        let mut bytes = [0; 32];
+        random.fill(&mut bytes);
+        Self(bytes)
+    }
+
+    /// Reads a cookie's value; anything but 43 base64url characters of 32 bytes is no id.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() != 43 {
+            return None;
+        }
+        URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok().map(Self)
+    }
+
+    /// The cookie's value.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0)
+    }
+
+    /// Where the record is: a hash over purpose, policy and id, each with its length, so that no two
+    /// tuples share a key and no dump of the store gives a usable cookie.
+    #[must_use]
+    pub fn store_key(&self, purpose: Purpose, policy_uid: &str) -> StoreKey {
+        let mut hash = Context::new(&SHA256);
+        for part in [purpose.label().as_bytes(), policy_uid.as_bytes(), &self.0] {
+            hash.update(&(part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        let digest = URL_SAFE_NO_PAD.encode(hash.finish());
+        StoreKey(format!("vestibule:{}:{{{digest}}}", purpose.label()))
+    }
+}
+
+impl std::fmt::Debug for SecretId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretId([hidden])")
+    }
+}
+
+/// A key of the store. Not a secret: it is a hash. One session's keys share a cluster hash tag.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StoreKey(String);
+
+impl StoreKey {
+    /// Whether this is the key of a record for `purpose`.
+    #[must_use]
+    pub fn is_for(&self, purpose: Purpose) -> bool {
+        let rest = self.0.strip_prefix("vestibule:");
+        rest.and_then(|rest| rest.strip_prefix(purpose.label())).is_some_and(|r| r.starts_with(':'))
+    }
+
+    /// The key as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What a record is for; keys, store keys and sealed records of one purpose are useless for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// A session record.
+    Session,
+    /// A login transaction.
+    Login,
+}
+
+impl Purpose {
+    /// The name used in keys and derivations; never changed once released.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Login => "login",
+        }
+    }
+}
+
+/// What the server knows of one logged-in browser.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Session {
+    /// `sub` of the ID token.
+    pub subject: String,
+    /// `iss` of the ID token.
+    pub issuer: String,
+    /// `sid` of the ID token.
+    pub provider_session: Option<String>,
+    /// The ID token, for `id_token_hint` and upstreams that want it.
+    pub id_token: Token,
+    /// `exp` of the ID token.
+    pub id_token_expires_at: Timestamp,
+    /// The access token.
+    pub access_token: Token,
+    /// When it ends, where the provider said so.
+    pub access_token_expires_at: Option<Timestamp>,
+    /// What `expression`s and header values see.
+    pub claims: Claims,
+    /// `acr` of the ID token.
+    pub acr: Option<String>,
+    /// `auth_time` of the ID token; the epoch where it says nothing, too old for any limit.
+    pub auth_time: Timestamp,
+    /// When the session began.
+    pub created_at: Timestamp,
+    /// When it was last seen in use, to within a tenth of the idle timeout.
+    pub touched_at: Timestamp,
+}
+
+/// One login under way, from the redirect to the provider until its callback.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LoginTransaction {
+    /// The `state` parameter.
+    pub state: Token,
+    /// The `nonce` parameter.
+    pub nonce: Token,
+    /// The PKCE `code_verifier`.
+    pub code_verifier: Token,
+    /// The issuer the browser was sent to.
+    pub issuer: String,
+    /// The exact `redirect_uri` that was sent.
+    pub redirect_uri: String,
+    /// Path and query to return to, validated as same-origin.
+    pub return_to: String,
+    /// The ID token must carry one of these, if any is given.
+    pub acr_values: Vec<String>,
+    /// The authentication must not be older than this, in seconds.
+    pub max_age: Option<u64>,
+    /// When the transaction began.
+    pub created_at: Timestamp,
+}

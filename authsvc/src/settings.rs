@@ -1,0 +1,365 @@
+//! The command line and its settings, typed and checked before anything is bound.
+//!
+//! Each flag is also a `VESTIBULE_*` variable; there is no configuration file. An error names the
+//! flag and the fix, and never shows a store's URL: it may hold a password.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::BoolishValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Where 64 is "wrong use of the command line" (`sysexits.h`, `EX_USAGE`).
+pub const EXIT_USAGE: u8 = 64;
+
+/// The external-auth service of Vestibule: it answers a gateway's checks and logs users in.
+#[derive(Debug, Parser)]
+#[command(name = "vestibule-authsvc", version, about)]
+pub struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the command does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve checks, logins and sessions for the policies of a folder.
+    Serve(ServeArguments),
+    /// Validate a folder of policies: prints every error, exits with 1 if there is one.
+    CheckPolicies(CheckArguments),
+}
+
+/// Flags of `check-policies`.
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// The folder of policies and providers (*.yaml, *.yml)
+    #[arg(value_name = "DIR")]
+    pub policies: PathBuf,
+    /// The folder of secrets, as NAMESPACE/NAME/KEY; without it every secret is taken to exist
+    #[arg(long, value_name = "DIR")]
+    pub secrets: Option<PathBuf>,
+    /// Accept http origins and issuers beyond loopback (for tests)
+    #[arg(long)]
+    pub allow_insecure_issuers: bool,
+}
+
+/// Flags of `serve`.
+#[derive(Debug, Args)]
+pub struct ServeArguments {
+    /// The folder of policies and providers (*.yaml, *.yml); changes are live at once
+    #[arg(long, value_name = "DIR", env = "VESTIBULE_POLICIES")]
+    policies: PathBuf,
+    /// The folder of secrets: a secret's key is the file DIR/NAMESPACE/NAME/KEY
+    #[arg(long, value_name = "DIR", env = "VESTIBULE_SECRETS")]
+    secrets: Option<PathBuf>,
+    /// The file of keys that sessions are sealed with; required with redis, else random
+    #[arg(long, value_name = "FILE", env = "VESTIBULE_KEYRING")]
+    keyring: Option<PathBuf>,
+    /// Where sessions are: `memory` (one replica, gone at its end) or redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss:// with TLS
+    #[arg(
+        long,
+        value_name = "STORE",
+        env = "VESTIBULE_STORE",
+        default_value = "memory",
+        hide_env_values = true,
+        value_parser = store_setting
+    )]
+    store: StoreSetting,
+    /// Accept http origins and issuers beyond loopback (for tests)
+    #[arg(
+        long,
+        env = "VESTIBULE_ALLOW_INSECURE_ISSUERS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        hide_default_value = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    allow_insecure_issuers: bool,
+    /// Where browsers arrive, through the gateway's route of /bff; port 0 takes a free one
+    #[arg(
+        long,
+        value_name = "IP:PORT",
+        env = "VESTIBULE_BROWSER_ADDR",
+        default_value = "0.0.0.0:8080",
+        value_parser = address
+    )]
+    browser_addr: SocketAddr,
+    /// Where gateways ask; must not be reachable for browsers
+    #[arg(
+        long,
+        value_name = "IP:PORT",
+        env = "VESTIBULE_CHECK_ADDR",
+        default_value = "0.0.0.0:8081",
+        value_parser = address
+    )]
+    check_addr: SocketAddr,
+    /// Health, readiness and metrics
+    #[arg(
+        long,
+        value_name = "IP:PORT",
+        env = "VESTIBULE_ADMIN_ADDR",
+        default_value = "0.0.0.0:8082",
+        value_parser = address
+    )]
+    admin_addr: SocketAddr,
+    /// How logs are written to standard error; the variable `VESTIBULE_LOG` filters them (default: info)
+    #[arg(long, value_name = "FORMAT", env = "VESTIBULE_LOG_FORMAT", default_value = "text")]
+    log_format: LogFormat,
+    /// How long requests are still accepted after SIGTERM, so that gateways notice
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "VESTIBULE_DRAIN_DELAY",
+        default_value = "5s",
+        value_parser = vestibule_policy::duration::parse
+    )]
+    drain_delay: Duration,
+    /// Write the bound addresses to this file as JSON, once they are bound
+    #[arg(long, value_name = "FILE", env = "VESTIBULE_ADDR_FILE")]
+    addr_file: Option<PathBuf>,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Where sessions are kept.
+#[derive(Clone, PartialEq, Eq)]
+pub enum StoreSetting {
+    /// In this process.
+    Memory,
+    /// In Redis or Valkey at this URL, which may hold a password.
+    Redis(String),
+}
+
+impl fmt::Debug for StoreSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Memory => "Memory",
+            Self::Redis(_) => "Redis([hidden])",
+        })
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write IP:PORT such as 0.0.0.0:8080".to_owned())
+}
+
+fn store_setting(text: &str) -> Result<StoreSetting, String> {
+    match text {
+        "memory" => Ok(StoreSetting::Memory),
+        _ if text.starts_with("redis://") || text.starts_with("rediss://") => {
+            Ok(StoreSetting::Redis(text.to_owned()))
+        }
+        _ => Err("write `memory`, redis://HOST:PORT/DB or rediss://HOST:PORT/DB".to_owned()),
+    }
+}
+
+/// What `serve` runs on.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The folder of policies.
+    pub policies: PathBuf,
+    /// The folder of secrets.
+    pub secrets: Option<PathBuf>,
+    /// The keyring file; without one, random keys.
+    pub keyring: Option<PathBuf>,
+    /// Where sessions are kept.
+    pub store: StoreSetting,
+    /// Whether `http` is accepted beyond loopback.
+    pub allow_insecure_issuers: bool,
+    /// Where browsers arrive.
+    pub browser_addr: SocketAddr,
+    /// Where gateways ask.
+    pub check_addr: SocketAddr,
+    /// Health, readiness, metrics.
+    pub admin_addr: SocketAddr,
+    /// How logs are written.
+    pub log_format: LogFormat,
+    /// How long requests are accepted after the signal to stop.
+    pub drain_delay: Duration,
+    /// Where the bound addresses are written.
+    pub addr_file: Option<PathBuf>,
+}
+
+impl Default for Settings {
+    /// As `embedded` in the folder `policies`.
+    fn default() -> Self {
+        Self::embedded(PathBuf::from("policies"))
+    }
+}
+
+impl From<ServeArguments> for Settings {
+    fn from(arguments: ServeArguments) -> Self {
+        Self {
+            policies: arguments.policies,
+            secrets: arguments.secrets,
+            keyring: arguments.keyring,
+            store: arguments.store,
+            allow_insecure_issuers: arguments.allow_insecure_issuers,
+            browser_addr: arguments.browser_addr,
+            check_addr: arguments.check_addr,
+            admin_addr: arguments.admin_addr,
+            log_format: arguments.log_format,
+            drain_delay: arguments.drain_delay,
+            addr_file: arguments.addr_file,
+        }
+    }
+}
+
+/// A setting that cannot work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{flag}: {message}")]
+pub struct SettingsError {
+    /// The flag.
+    pub flag: &'static str,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl Settings {
+    /// For running inside another program: sessions in memory, free ports on loopback, no delay
+    /// when it stops.
+    #[must_use]
+    pub fn embedded(policies: PathBuf) -> Self {
+        let free: SocketAddr = (Ipv4Addr::LOCALHOST, 0).into();
+        Self {
+            policies,
+            secrets: None,
+            keyring: None,
+            store: StoreSetting::Memory,
+            allow_insecure_issuers: false,
+            browser_addr: free,
+            check_addr: free,
+            admin_addr: free,
+            log_format: LogFormat::Text,
+            drain_delay: Duration::ZERO,
+            addr_file: None,
+        }
+    }
+
+    /// Checks what can be checked before anything is opened or bound.
+    ///
+    /// # Errors
+    /// The first setting that cannot work.
+    pub fn validate(&self) -> Result<(), SettingsError> {
+        let wrong = |flag, message| Err(SettingsError { flag, message });
+        for (flag, folder) in
+            [("--policies", Some(&self.policies)), ("--secrets", self.secrets.as_ref())]
+        {
+            if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+                let path = folder.display();
+                return wrong(flag, format!("{path} is no folder: create it or name another"));
+            }
+        }
+        if let StoreSetting::Redis(_) = self.store
+            && self.keyring.is_none()
+        {
+            return wrong(
+                "--keyring",
+                "is required with --store redis://…: give a file of keys, or every replica and \
+                 restart would end all sessions"
+                    .to_owned(),
+            );
+        }
+        if let Some(file) = self.keyring.as_ref().filter(|file| !file.is_file()) {
+            let path = file.display();
+            return wrong("--keyring", format!("{path} is no file: create it or name another"));
+        }
+        let ports = [
+            ("--browser-addr", self.browser_addr),
+            ("--check-addr", self.check_addr),
+            ("--admin-addr", self.admin_addr),
+        ];
+        for (index, (flag, addr)) in ports.iter().enumerate() {
+            for (other, taken) in &ports[..index] {
+                if addr == taken && addr.port() != 0 {
+                    return wrong(flag, format!("{addr} is {other} already: give another port"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Settings, clap::Error> {
+        let line = ["vestibule-authsvc", "serve"].into_iter().chain(arguments.iter().copied());
+        CommandLine::try_parse_from(line).map(|line| match line.command {
+            Command::Serve(arguments) => arguments.into(),
+            Command::CheckPolicies(_) => unreachable!("serve was asked for"),
+        })
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_documentation() {
+        let settings = parse(&["--policies", "p"]).unwrap();
+        assert_eq!(settings.browser_addr.to_string(), "0.0.0.0:8080");
+        assert_eq!(settings.check_addr.to_string(), "0.0.0.0:8081");
+        assert_eq!(settings.admin_addr.to_string(), "0.0.0.0:8082");
+        assert_eq!(settings.store, StoreSetting::Memory);
+        assert_eq!(settings.drain_delay, Duration::from_secs(5));
+        assert!(!settings.allow_insecure_issuers);
+        assert!(
+            parse(&["--policies", "p", "--allow-insecure-issuers"]).unwrap().allow_insecure_issuers
+        );
+    }
+
+    #[test]
+    fn a_wrong_flag_is_named_and_a_store_url_is_never_shown() {
+        for (arguments, flag) in [
+            (vec![], "--policies"),
+            (vec!["--policies", "p", "--check-addr", "x"], "--check-addr"),
+            (vec!["--policies", "p", "--browser-addr", "localhost:1"], "such as 0.0.0.0:8080"),
+            (vec!["--policies", "p", "--drain-delay", "5"], "--drain-delay"),
+            (vec!["--policies", "p", "--log-format", "xml"], "--log-format"),
+            (vec!["--policies", "p", "--skip-auth"], "--skip-auth"),
+            (vec!["--policies", "p", "--store", "postgres://u:canary@h"], "--store"),
+        ] {
+            let error = parse(&arguments).unwrap_err().to_string();
+            assert!(error.contains(flag), "{error}");
+        }
+        let url = "redis://u:canary@h";
+        let settings = parse(&["--policies", "p", "--store", url]).unwrap();
+        assert!(!format!("{settings:?}").contains("canary"));
+    }
+
+    #[test]
+    fn settings_that_cannot_work_name_the_flag_and_the_fix() {
+        let folder = tempfile::tempdir().unwrap();
+        let good = Settings::embedded(folder.path().to_owned());
+        assert_eq!(good.validate(), Ok(()));
+        let gone = folder.path().join("gone");
+        let same: SocketAddr = ([127, 0, 0, 1], 8080).into();
+        let redis = StoreSetting::Redis("redis://u:canary@h".to_owned());
+        for (settings, flag, fix) in [
+            (Settings { policies: gone.clone(), ..good.clone() }, "--policies", "create it"),
+            (Settings { secrets: Some(gone.clone()), ..good.clone() }, "--secrets", "create it"),
+            (Settings { keyring: Some(gone), ..good.clone() }, "--keyring", "create it"),
+            (Settings { store: redis, ..good.clone() }, "--keyring", "give a file"),
+            (
+                Settings { browser_addr: same, check_addr: same, ..good },
+                "--check-addr",
+                "give another port",
+            ),
+        ] {
+            let error = settings.validate().unwrap_err();
+            assert_eq!(error.flag, flag);
+            assert!(error.message.contains(fix) && !error.message.contains("canary"), "{error}");
+        }
+    }
+}

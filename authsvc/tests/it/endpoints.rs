@@ -1,0 +1,99 @@
+//! Our own endpoints on the app's origin: who am I, logout, and which host they answer for.
+
+use http::StatusCode;
+
+use crate::check_access::SHOP;
+use crate::support::{ACCESS_TOKEN, Ask, DIALECTS, FETCH, ID_TOKEN, TestApp};
+
+const HOST: &str = "shop.example.com";
+
+#[tokio::test]
+async fn t018_session_shows_the_claims_of_the_policy_and_never_a_token() {
+    let app = TestApp::new(&[("shop", SHOP)]);
+    let cookie = app.session("shop", |_| {}).await;
+    app.clock.advance(60);
+    let mut headers = FETCH.to_vec();
+    headers.push(("cookie", &cookie));
+    for name in ["/bff/session", "/bff/me"] {
+        let answer = app.browse("GET", HOST, name, &headers).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        assert_eq!(
+            answer.json(),
+            serde_json::json!({
+                "subject": "u-1",
+                "claims": {"sub": "u-1", "name": "Ada"},
+                "expiresIn": 3540,
+                "idleExpiresIn": 600,
+            })
+        );
+        assert!(!answer.body.contains(ACCESS_TOKEN) && !answer.body.contains(ID_TOKEN));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+    }
+    let none = app.browse("GET", HOST, "/bff/session", &FETCH).await;
+    assert_eq!(none.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(none.json()["loginUrl"], "https://shop.example.com/bff/login");
+}
+
+#[tokio::test]
+async fn t005_t090_after_a_logout_the_old_cookie_is_useless() {
+    let app = TestApp::new(&[("shop", SHOP)]);
+    let cookie = app.session("shop", |_| {}).await;
+    let mut headers = FETCH.to_vec();
+    headers.push(("cookie", &cookie));
+    let answer = app.browse("POST", HOST, "/bff/logout", &headers).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    let expired = "__Host-bff=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax";
+    assert_eq!(answer.set_cookies(), [expired]);
+    for dialect in DIALECTS {
+        let after = Ask::get("/api").with(&FETCH).with(&[("cookie", &cookie)]);
+        assert_eq!(after.ask(&app, dialect).await.status, StatusCode::UNAUTHORIZED);
+    }
+}
+
+#[tokio::test]
+async fn a_logout_that_another_site_caused_is_refused() {
+    let app = TestApp::new(&[("shop", SHOP)]);
+    let cookie = app.session("shop", |_| {}).await;
+    let forged = [
+        ("cookie", cookie.as_str()),
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-mode", "navigate"),
+        ("origin", "https://evil.example.com"),
+    ];
+    let answer = app.browse("POST", HOST, "/bff/logout", &forged).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    let after = Ask::get("/staff").with(&[("cookie", &cookie)]).ask(&app, "nginx").await;
+    assert_eq!(after.status, StatusCode::OK, "the session lives");
+}
+
+#[tokio::test]
+async fn a_host_of_no_policy_is_refused_and_only_the_base_path_answers() {
+    let app = TestApp::new(&[("shop", SHOP)]);
+    for host in ["evil.example.com", "shop.example.com.evil.test", "", "shop.example.com:81"] {
+        let answer = app.browse("GET", host, "/bff/session", &FETCH).await;
+        assert_eq!(answer.status, StatusCode::MISDIRECTED_REQUEST, "{host:?}");
+    }
+    for target in ["/", "/bff", "/bffx/session", "/bff/unknown", "/other", "/bff//session"] {
+        let answer = app.browse("GET", HOST, target, &FETCH).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{target}");
+    }
+}
+
+#[tokio::test]
+async fn t014_every_endpoint_refuses_other_methods() {
+    let app = TestApp::new(&[("shop", SHOP)]);
+    for (method, target) in [
+        ("POST", "/bff/login"),
+        ("HEAD", "/bff/login"),
+        ("POST", "/bff/callback"),
+        ("HEAD", "/bff/callback"),
+        ("POST", "/bff/session"),
+        ("DELETE", "/bff/logout"),
+        ("PUT", "/bff/jwks.json"),
+        ("POST", "/bff/client.js"),
+        ("POST", "/bff/signed-out"),
+    ] {
+        let answer = app.browse(method, HOST, target, &FETCH).await;
+        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {target}");
+    }
+}
