@@ -1,0 +1,76 @@
+# `make check` needs nothing but Rust; `make test` installs the real gateways, stores, providers and
+# the browser it lacks (e2e/setup.sh) and runs everything but `deny` and `mutants`.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+VESTIBULE_CACHE ?= $(HOME)/.cache/vestibule
+RUSTC_VERSION := $(shell sed -n 's/^channel *= *"\(.*\)"/\1/p' rust-toolchain.toml)
+CARGO_TARGET_DIR ?= $(VESTIBULE_CACHE)/target-$(RUSTC_VERSION)
+export VESTIBULE_CACHE CARGO_TARGET_DIR
+
+# The order of `test` counts: setup comes first.
+.NOTPARALLEL:
+
+CARGO := cargo
+CRATES := vestibule-crds vestibule-policy vestibule-authsvc vestibule-cli vestibule-e2e
+TYPOS := $(VESTIBULE_CACHE)/tools/typos-$(shell sed -n 's/^TYPOS_VERSION=//p' e2e/tools.env)/typos
+
+.PHONY: help
+help: ## Lists the targets.
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 20
+
+.PHONY: check
+check: ## Formatting, lints, unit and in-process tests, docs: needs nothing but Rust.
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) test --locked
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --quiet
+
+.PHONY: test
+test: setup check each-crate-alone check-spelling e2e ## Everything: what CI runs.
+# setup has brought redis-server and openssl, so no test of theirs may skip itself here.
+test: export VESTIBULE_REQUIRE_REAL := 1
+
+.PHONY: setup
+setup: ## Installs what the end-to-end tests start and this machine lacks.
+	e2e/setup.sh
+
+.PHONY: binaries
+binaries: ## Builds the programs that the end-to-end tests start.
+	$(CARGO) build --locked -p vestibule-authsvc -p vestibule-cli
+
+.PHONY: e2e
+e2e: setup binaries ## The end-to-end tests alone; T=name runs those whose name has it.
+	VESTIBULE_BIN_DIR=$(CARGO_TARGET_DIR)/debug \
+		$(CARGO) test --locked -p vestibule-e2e -- $(T)
+
+.PHONY: demo
+demo: ## A login in your browser, at http://localhost:8080.
+	$(CARGO) run --locked -p vestibule-cli -- demo
+
+.PHONY: check-spelling
+check-spelling: setup ## Spelling, by the typos program that setup.sh fetched.
+	$(TYPOS)
+
+# Not part of `make test`: its verdict changes with the advisories of the day, not with this code.
+.PHONY: deny
+deny: ## Licences, advisories and duplicate crates (needs cargo-deny).
+	$(CARGO) deny check
+
+.PHONY: each-crate-alone
+each-crate-alone: ## Every crate builds without what others enable.
+	for crate in $(CRATES); do $(CARGO) check --locked -p $$crate || exit 1; done
+
+# The code whose every line decides who gets in; a mutant elsewhere costs minutes and tells little.
+GUARDS := \
+	$(addprefix authsvc/policy/src/,path.rs origin.rs matching.rs) \
+	$(addprefix authsvc/src/,check/*.rs check/gateway/*.rs csrf.rs cookies.rs facts.rs return_to.rs) \
+	$(addprefix authsvc/src/session/,seal.rs keyring.rs service.rs) \
+	$(addprefix authsvc/src/oidc/,id_token.rs keys.rs metadata.rs) \
+	$(addprefix authsvc/src/endpoints/,login.rs callback.rs)
+
+.PHONY: mutants
+mutants: ## Takes each guard out and sees a test fail (needs cargo-mutants; long).
+	$(CARGO) mutants --workspace --exclude vestibule-e2e \
+		$(foreach file,$(GUARDS),--file '$(file)') $(ARGS)

@@ -1,0 +1,228 @@
+// A certified OpenID provider on loopback, with users who accept any password, counters of what it
+// was asked, and switches for faults. Usage: node provider.mjs CONFIG.json, where CONFIG.json is
+// { port, controlPort, clientSecret, redirectUris, postLogoutRedirectUris, clientJwks? }.
+// Prints one JSON line once it listens.
+import { createServer } from 'node:http';
+import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { Provider, interactionPolicy } from 'oidc-provider';
+
+const config = JSON.parse(readFileSync(process.argv[2], 'utf8'));
+const issuer = `http://127.0.0.1:${config.port}`;
+
+const people = {
+  alice: { name: 'Alice Example', email: 'alice@example.test', groups: ['staff'] },
+  bob: { name: 'Bob Example', email: 'bob@example.test', groups: ['guests'] },
+};
+
+function claimsOf(id) {
+  const person = people[id] ?? { name: id, email: `${id}@example.test`, groups: [] };
+  return {
+    sub: id,
+    preferred_username: id,
+    email_verified: true,
+    ...person,
+    // Set by the control endpoint, to see how odd claims are taken.
+    ...(state.claims[id] ?? {}),
+  };
+}
+
+// What tests read and set over the control port.
+const state = { counts: {}, fail: {}, delay: {}, claims: {}, par: true };
+
+function newKeys() {
+  const jwk = (type, options, use) => ({
+    ...generateKeyPairSync(type, options).privateKey.export({ format: 'jwk' }),
+    ...use,
+    kid: randomUUID(),
+  });
+  return [
+    jwk('rsa', { modulusLength: 2048 }, { use: 'sig', alg: 'RS256' }),
+    jwk('ec', { namedCurve: 'P-256' }, { use: 'sig', alg: 'ES256' }),
+  ];
+}
+
+// `acr_values=gold` asks for a login of its own, whatever session there is.
+const policy = interactionPolicy.base();
+policy.get('login').checks.add(
+  new interactionPolicy.Check('acr', 'a stronger login is asked for', (ctx) => {
+    const { params, session, result } = ctx.oidc;
+    const gold = (params.acr_values ?? '').split(' ').includes('gold');
+    return gold && session.acr !== 'gold' && !result?.login
+      ? interactionPolicy.Check.REQUEST_PROMPT
+      : interactionPolicy.Check.NO_NEED_TO_PROMPT;
+  }),
+);
+
+function client(id, method, more = {}) {
+  return {
+    client_id: id,
+    token_endpoint_auth_method: method,
+    redirect_uris: config.redirectUris,
+    post_logout_redirect_uris: config.postLogoutRedirectUris,
+    grant_types: ['authorization_code', 'refresh_token'],
+    response_types: ['code'],
+    require_auth_time: true,
+    ...more,
+  };
+}
+
+function clients() {
+  const secret = { client_secret: config.clientSecret };
+  const list = [
+    client('shop', 'client_secret_basic', secret),
+    client('shop-post', 'client_secret_post', secret),
+  ];
+  if (config.clientJwks) {
+    list.push(client('shop-jwt', 'private_key_jwt', { jwks: config.clientJwks }));
+  }
+  return list;
+}
+
+function newProvider() {
+  const provider = new Provider(issuer, {
+    jwks: { keys: newKeys() },
+    clients: clients(),
+    cookies: { keys: [randomUUID()] },
+    conformIdTokenClaims: false,
+    acrValues: ['silver', 'gold'],
+    claims: {
+      acr: null,
+      auth_time: null,
+      sid: null,
+      openid: ['sub'],
+      profile: ['name', 'preferred_username', 'picture', 'groups'],
+      email: ['email', 'email_verified'],
+    },
+    ttl: { AccessToken: 3600, IdToken: 3600, Session: 86400, Grant: 86400, Interaction: 3600 },
+    pkce: { required: () => true },
+    interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}`, policy },
+    features: {
+      devInteractions: { enabled: false },
+      revocation: { enabled: true },
+      introspection: { enabled: true },
+      pushedAuthorizationRequests: { enabled: state.par },
+      rpInitiatedLogout: {
+        enabled: true,
+        logoutSource(ctx, form) {
+          ctx.body = page(
+            'Sign out',
+            `${form}<button form="op.logoutForm" name="logout" value="yes">Sign out</button>`,
+          );
+        },
+      },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: (ctx, who, oneOf) => oneOf?.[0] ?? [],
+        useGrantedResource: () => true,
+        getResourceServerInfo: (ctx, resource) => ({
+          scope: 'api',
+          audience: resource,
+          accessTokenTTL: 3600,
+          accessTokenFormat: 'jwt',
+          jwt: { sign: { alg: 'RS256' } },
+        }),
+      },
+    },
+    findAccount: (ctx, id) => ({ accountId: id, claims: async () => claimsOf(id) }),
+    // Everybody agrees to everything: consent is not what these tests are about.
+    async loadExistingGrant(ctx) {
+      const { oidc } = ctx;
+      const { clientId } = oidc.client;
+      const known = oidc.result?.consent?.grantId ?? oidc.session.grantIdFor(clientId);
+      const grant =
+        (known && (await oidc.provider.Grant.find(known))) ||
+        new oidc.provider.Grant({ accountId: oidc.session.accountId, clientId });
+      grant.addOIDCScope('openid profile email offline_access');
+      grant.addOIDCClaims(['acr', 'auth_time', 'sid', 'name', 'email', 'groups']);
+      for (const resource of Object.keys(oidc.resourceServers ?? {})) {
+        grant.addResourceScope(resource, 'api');
+      }
+      await grant.save();
+      return grant;
+    },
+    renderError(ctx, out) {
+      ctx.type = 'html';
+      ctx.body = page('Provider error', `<pre>${JSON.stringify(out)}</pre>`);
+    },
+  });
+  // What each endpoint was asked, before it answers; and the faults that tests switch on.
+  provider.use(async (ctx, next) => {
+    state.counts[ctx.path] = (state.counts[ctx.path] ?? 0) + 1;
+    if (state.delay[ctx.path]) {
+      await new Promise((done) => setTimeout(done, state.delay[ctx.path]));
+    }
+    if (state.fail[ctx.path]) {
+      ctx.status = state.fail[ctx.path];
+      ctx.body = { error: 'server_error' };
+      return;
+    }
+    await next();
+  });
+  return provider;
+}
+
+function page(title, body) {
+  return `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${title}</title></head>
+<body><main><h1>${title}</h1>${body}</main></body></html>`;
+}
+
+function readBody(req) {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    req.on('data', (chunk) => {
+      text += chunk;
+    });
+    req.on('end', () => resolve(text));
+    req.on('error', reject);
+  });
+}
+
+async function interact(req, res) {
+  const { params, prompt } = await provider.interactionDetails(req, res);
+  if (req.method === 'POST') {
+    const form = new URLSearchParams(await readBody(req));
+    const gold = (params.acr_values ?? '').split(' ').includes('gold');
+    const login = { accountId: form.get('login'), acr: gold ? 'gold' : 'silver', amr: ['pwd'] };
+    await provider.interactionFinished(req, res, { login }, { mergeWithLastSubmission: false });
+    return;
+  }
+  res.setHeader('content-type', 'text/html; charset=utf-8');
+  res.end(
+    page(
+      'Log in',
+      `<p>Prompt: ${prompt.name}</p>
+<form method="post" action="${req.url}">
+<label>Login <input name="login" required autofocus></label>
+<label>Password <input name="password" type="password" required></label>
+<button>Log in</button>
+</form>`,
+    ),
+  );
+}
+
+let provider = newProvider();
+
+createServer((req, res) => {
+  if (req.url.startsWith('/interaction/')) {
+    interact(req, res).catch((error) => {
+      res.statusCode = 400;
+      res.end(String(error));
+    });
+    return;
+  }
+  provider.callback()(req, res);
+}).listen(config.port, '127.0.0.1', () => {
+  createServer(async (req, res) => {
+    if (req.method === 'POST') {
+      // Replaces what is given. `rotate` makes new signing keys; sessions and codes live on.
+      const { rotate, ...change } = JSON.parse(await readBody(req));
+      Object.assign(state, change);
+      if (rotate || 'par' in change) provider = newProvider();
+    }
+    res.setHeader('content-type', 'application/json');
+    res.end(JSON.stringify(state));
+  }).listen(config.controlPort, '127.0.0.1', () => {
+    console.log(JSON.stringify({ ready: true, issuer }));
+  });
+});

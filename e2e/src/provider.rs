@@ -1,0 +1,79 @@
+//! The certified provider: oidc-provider on Node, see `e2e/node/provider.mjs`.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::http::Request;
+use crate::process::{Process, free_port, loopback};
+use crate::tools::e2e_dir;
+
+/// The client secret that tests use: looked for in logs, so it must be like nothing else.
+pub const CLIENT_SECRET: &str = "canary-client-secret-5f2c9d0e7b41a683";
+
+/// A running provider.
+#[derive(Debug)]
+pub struct Provider {
+    /// Its issuer identifier.
+    pub issuer: String,
+    control: SocketAddr,
+    _process: Process,
+}
+
+impl Provider {
+    /// Starts one that knows the clients `shop`, `shop-post` and, with `client_jwks`, `shop-jwt`,
+    /// at these origins. Users are `alice` (of the group staff), `bob` (guests) and any other name.
+    #[must_use]
+    pub fn start(dir: &Path, origins: &[&str], client_jwks: Option<Value>) -> Self {
+        let (port, control) = (free_port(), free_port());
+        let urls = |path: &str| origins.iter().map(|o| format!("{o}{path}")).collect::<Vec<_>>();
+        let mut config = json!({
+            "port": port,
+            "controlPort": control,
+            "clientSecret": CLIENT_SECRET,
+            "redirectUris": urls("/bff/callback"),
+            "postLogoutRedirectUris":
+                ([urls("/bff/signed-out"), urls("/page/goodbye"), urls("/")].concat()),
+        });
+        if let Some(jwks) = client_jwks {
+            config["clientJwks"] = jwks;
+        }
+        let path = dir.join("provider.json");
+        std::fs::write(&path, config.to_string()).expect("a writable folder");
+        let mut command = Command::new("node");
+        command.arg(e2e_dir().join("node/provider.mjs")).arg(path);
+        let mut process = Process::spawn("oidc-provider", &mut command, &dir.join("provider.log"));
+        process.wait_ready(Duration::from_mins(1), || {
+            Request::get("/", "c").try_send(loopback(control))
+        });
+        Self {
+            issuer: format!("http://127.0.0.1:{port}"),
+            control: loopback(control),
+            _process: process,
+        }
+    }
+
+    /// How often it was asked at `path`.
+    #[must_use]
+    pub fn count(&self, path: &str) -> u64 {
+        let state = Request::get("/", "control").send(self.control).json();
+        state["counts"][path].as_u64().unwrap_or(0)
+    }
+
+    /// How many authorization requests it got.
+    #[must_use]
+    pub fn authorization_requests(&self) -> u64 {
+        self.count("/auth")
+    }
+
+    /// Changes its behaviour: `{"rotate": true}`, `{"fail": {"/token": 500}}`,
+    /// `{"delay": {"/token": 2000}}`, `{"claims": {"alice": {…}}}`, `{"par": false}`.
+    pub fn set(&self, change: &Value) {
+        let mut request = Request::new("POST", "/", "control");
+        request.body = change.to_string().into_bytes();
+        assert_eq!(request.send(self.control).status, 200);
+    }
+}
