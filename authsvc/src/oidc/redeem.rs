@@ -33,7 +33,7 @@ pub struct Identity {
     pub claims: Claims,
     /// `acr`.
     pub acr: Option<String>,
-    /// `auth_time`, else now.
+    /// `auth_time`; the epoch where the provider does not say.
     pub auth_time: Timestamp,
 }
 
