@@ -129,6 +129,15 @@ mod tests {
     }
 
     #[test]
+    fn a_preflight_is_options_with_an_origin_and_the_method_it_asks_for() {
+        let whole = [("origin", "https://a.example"), ("access-control-request-method", "PUT")];
+        assert!(facts(Method::OPTIONS, &whole).preflight);
+        assert!(!facts(Method::GET, &whole).preflight);
+        assert!(!facts(Method::OPTIONS, &whole[..1]).preflight);
+        assert!(!facts(Method::OPTIONS, &whole[1..]).preflight);
+    }
+
+    #[test]
     fn a_repeated_header_matches_nothing() {
         let twice = [("sec-fetch-mode", "navigate"), ("sec-fetch-mode", "navigate")];
         assert!(!facts(Method::GET, &twice).is_navigation());

@@ -28,6 +28,7 @@ pub struct Metrics {
     logouts: Counter,
     policies: Family<Labels<1>, Gauge>,
     policy_problems: Gauge,
+    providers: Family<Labels<1>, Gauge>,
     store_errors: Counter,
     panics: Counter,
 }
@@ -50,6 +51,7 @@ impl Metrics {
         let logouts = Counter::default();
         let policies = Family::default();
         let policy_problems = Gauge::default();
+        let providers = Family::default();
         let store_errors = Counter::default();
         let panics = Counter::default();
         registry.register(
@@ -73,6 +75,11 @@ impl Metrics {
             policy_problems.clone(),
         );
         registry.register(
+            "providers",
+            "Providers, by whether their metadata and keys were fetched",
+            providers.clone(),
+        );
+        registry.register(
             "store_errors",
             "Requests that failed because the session store did not answer",
             store_errors.clone(),
@@ -86,6 +93,7 @@ impl Metrics {
             logouts,
             policies,
             policy_problems,
+            providers,
             store_errors,
             panics,
         }
@@ -130,6 +138,19 @@ impl Metrics {
         self.policy_problems.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
+    /// The state of each provider that is known.
+    pub fn providers(&self, states: impl IntoIterator<Item = &'static str>) {
+        let mut counts = [("Pending", 0), ("Ready", 0), ("Failed", 0)];
+        for state in states {
+            if let Some((_, count)) = counts.iter_mut().find(|(name, _)| *name == state) {
+                *count += 1;
+            }
+        }
+        for (state, count) in counts {
+            self.providers.get_or_create(&[("state", state)]).set(count);
+        }
+    }
+
     /// `OpenMetrics` text, which Prometheus reads.
     #[must_use]
     pub fn render(&self) -> String {
@@ -155,6 +176,7 @@ mod tests {
         metrics.panicked();
         metrics.policies(3, 1);
         metrics.policy_problems(2);
+        metrics.providers(["Ready", "Failed", "Ready"]);
         let text = metrics.render();
         for line in [
             "vestibule_checks_total{dialect=\"nginx\",outcome=\"allow\"} 2",
@@ -167,6 +189,9 @@ mod tests {
             "vestibule_policies{state=\"live\"} 3",
             "vestibule_policies{state=\"refused\"} 1",
             "vestibule_policy_problems 2",
+            "vestibule_providers{state=\"Ready\"} 2",
+            "vestibule_providers{state=\"Failed\"} 1",
+            "vestibule_providers{state=\"Pending\"} 0",
             concat!("vestibule_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
             "# EOF",
         ] {

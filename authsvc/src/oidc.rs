@@ -12,17 +12,22 @@ mod id_token;
 mod keys;
 pub mod logout;
 mod metadata;
+mod probe;
 mod redeem;
 mod user_info;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use ::http::{Request, Response, StatusCode};
 use vestibule_policy::model::CompiledProvider;
 
 pub use self::authorize::{LoginRequest, StartedLogin};
 pub use self::metadata::Metadata;
+pub use self::probe::{Backoff, ProviderState, keep_probing};
 pub use self::redeem::Identity;
 
 use self::cached::Cached;
@@ -63,6 +68,7 @@ pub struct Provider {
     random: Arc<dyn Random>,
     metadata: Cached<Metadata>,
     keys: Cached<Keys>,
+    state: ArcSwap<ProviderState>,
 }
 
 impl Provider {
@@ -80,6 +86,7 @@ impl Provider {
             random,
             metadata: Cached::default(),
             keys: Cached::default(),
+            state: ArcSwap::default(),
         })
     }
 
@@ -87,6 +94,12 @@ impl Provider {
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.config.issuer
+    }
+
+    /// Whether logins are possible, as far as was tried. The same `Arc` until that changes.
+    #[must_use]
+    pub fn state(&self) -> Arc<ProviderState> {
+        self.state.load_full()
     }
 
     /// The provider's metadata. Many callers cause one fetch; old metadata serves on while its
@@ -207,13 +220,18 @@ pub struct Providers {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     known: Mutex<HashMap<CompiledProvider, Arc<Provider>>>,
+    /// Tells that another set of providers is known.
+    set: watch::Sender<u64>,
+    /// Tells that the state of one changed.
+    states: watch::Sender<u64>,
 }
 
 impl Providers {
     /// None yet.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
-        Self { clock, random, known: Mutex::default() }
+        let (set, states) = (watch::Sender::new(0), watch::Sender::new(0));
+        Self { clock, random, known: Mutex::default(), set, states }
     }
 
     /// The provider of a policy; the same one for the same configuration. Fetches nothing yet.
@@ -228,12 +246,35 @@ impl Providers {
         let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
         let provider = Arc::new(Provider::new(config, clock, random)?);
         known.insert(config.clone(), Arc::clone(&provider));
+        bump(&self.set);
         Ok(provider)
     }
 
     /// Forgets those that are not among `used`.
-    pub fn retain(&self, used: &[Arc<Provider>]) {
+    pub fn retain<'a>(&self, used: impl IntoIterator<Item = &'a Arc<Provider>>) {
+        let used: HashSet<*const Provider> = used.into_iter().map(Arc::as_ptr).collect();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|_, provider| used.iter().any(|one| Arc::ptr_eq(one, provider)));
+        let before = known.len();
+        known.retain(|_, provider| used.contains(&Arc::as_ptr(provider)));
+        if known.len() != before {
+            bump(&self.set);
+        }
     }
+
+    /// Those that are known.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Provider>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.values().map(Arc::clone).collect()
+    }
+
+    /// Tells whenever the state of a provider changed.
+    #[must_use]
+    pub fn state_changes(&self) -> watch::Receiver<u64> {
+        self.states.subscribe()
+    }
+}
+
+fn bump(sender: &watch::Sender<u64>) {
+    sender.send_modify(|count| *count = count.wrapping_add(1));
 }

@@ -1,107 +1,125 @@
 //! The live policies: what the source accepted last, ready to be asked on every request.
 //!
 //! Why it exists: requests read one immutable snapshot without a lock, and a reload swaps it whole.
-//! It must not read files or decide what is accepted: that is the policy source's work.
+//! What did not change is carried over as it is, so that one edit costs the work of one policy. It
+//! must not read files or decide what is accepted: that is the policy source's work.
+
+mod hosts;
+mod live;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use vestibule_policy::matching::{RouteKey, RouteTable};
-use vestibule_policy::model::{CompiledPolicy, CompiledRoute, PolicyId};
+use tokio::sync::watch;
+use vestibule_policy::model::{CompiledPolicy, PolicyId};
 use vestibule_policy::origin::{Origin, canonical_host};
-use vestibule_policy::path::{PathError, Target};
 
-use crate::identity_jwt::IdentitySigner;
-use crate::oidc::{Provider, Providers};
-use crate::session::Purpose;
+use crate::oidc::Providers;
 use crate::session::keyring::Keyring;
-use crate::session::seal::Sealer;
+pub use live::LivePolicy;
 
-/// A policy with everything that a request needs: keys derived, routes indexed.
-pub struct LivePolicy {
-    /// What was compiled.
-    pub compiled: CompiledPolicy,
-    /// Seals this policy's session records.
-    pub session_sealer: Sealer,
-    /// Seals this policy's login transactions.
-    pub login_sealer: Sealer,
-    /// Signs this policy's identity JWTs.
-    pub identity: IdentitySigner,
-    /// Where this policy's users log in.
-    pub provider: Arc<Provider>,
-    routes: RouteTable,
-    unmatched: CompiledRoute,
+/// What the source says of one policy. Cheap to clone.
+#[derive(Clone)]
+pub struct PolicyEntry {
+    /// Which policy.
+    pub id: PolicyId,
+    /// Enforce this; `None`: refuse its traffic.
+    pub policy: Option<Arc<CompiledPolicy>>,
+    /// Which version of it this is.
+    pub revision: Arc<Revision>,
 }
 
-impl LivePolicy {
-    /// Derives keys and indexes routes.
+impl PolicyEntry {
+    /// Enforce this, of a source without versions.
     #[must_use]
-    pub fn new(compiled: CompiledPolicy, keyring: &Keyring, provider: Arc<Provider>) -> Self {
-        let keys: Vec<RouteKey> = compiled
-            .routes
-            .iter()
-            .map(|route| RouteKey {
-                path: route.path.clone(),
-                exact: route.exact,
-                methods: route.methods.clone(),
-            })
-            .collect();
-        let uid = compiled.uid.as_str();
-        Self {
-            session_sealer: Sealer::new(keyring, uid, Purpose::Session),
-            login_sealer: Sealer::new(keyring, uid, Purpose::Login),
-            identity: IdentitySigner::new(keyring, uid),
-            provider,
-            routes: RouteTable::new(&keys),
-            unmatched: CompiledRoute::unmatched(),
-            compiled,
+    pub fn accepted(policy: Arc<CompiledPolicy>) -> Self {
+        let revision =
+            Revision { uid: policy.uid.clone(), state: RevisionState::Live, ..Revision::default() };
+        Self { id: policy.id.clone(), policy: Some(policy), revision: Arc::new(revision) }
+    }
+
+    /// Refuse the traffic: it was never good.
+    #[must_use]
+    pub fn refused(id: PolicyId) -> Self {
+        Self { id, policy: None, revision: Arc::default() }
+    }
+}
+
+/// Which version of a policy runs. Nothing in it is secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Revision {
+    /// The object's uid.
+    pub uid: String,
+    /// The object's generation; 0 where there is none, or nothing of it ever ran.
+    pub generation: i64,
+    /// Names what was handed over; empty as above.
+    pub hash: String,
+    /// What is done with the traffic.
+    pub state: RevisionState,
+    /// Why something newer does not run.
+    pub problem: Option<String>,
+}
+
+/// What is done with the traffic of a policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RevisionState {
+    /// It is decided by the policy.
+    Live,
+    /// It is refused.
+    #[default]
+    Refused,
+    /// It is refused: the object is gone.
+    Tombstone,
+}
+
+impl RevisionState {
+    /// As the policy stream names it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Live => "Live",
+            Self::Refused => "Refused",
+            Self::Tombstone => "Tombstone",
         }
     }
-
-    /// The rule for a request: the most specific one, else "a session is required".
-    ///
-    /// # Errors
-    /// Where the spellings of an admitted encoding would match different rules.
-    pub fn rule_for(&self, method: &str, target: &Target) -> Result<&CompiledRoute, PathError> {
-        let found = self.routes.find_for(method, target)?;
-        Ok(found.and_then(|index| self.compiled.routes.get(index)).unwrap_or(&self.unmatched))
-    }
-
-    /// The policy's origin that a `Host` names.
-    #[must_use]
-    pub fn origin_for(&self, host: &str) -> Option<&Origin> {
-        self.compiled.origins.iter().find(|origin| origin.matches_host(host))
-    }
-
-    /// Whether a path is one of our own endpoints: the base path, or below it.
-    #[must_use]
-    pub fn is_own_path(&self, path: &str) -> bool {
-        path.strip_prefix(&self.compiled.base_path)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    }
-
-    /// The absolute URL of one of our own endpoints on an origin.
-    #[must_use]
-    pub fn endpoint(&self, origin: &Origin, name: &str) -> String {
-        format!("{origin}{}/{name}", self.compiled.base_path)
-    }
 }
 
-/// What the source says of one policy.
-pub enum PolicyEntry {
-    /// Enforce this.
-    Accepted(Box<CompiledPolicy>),
-    /// Refuse its traffic: it was never good.
-    Refused(PolicyId),
+/// One policy as it runs.
+pub struct RunningPolicy {
+    /// Which policy.
+    pub id: PolicyId,
+    /// What decides; `None`: it is refused.
+    pub live: Option<Arc<LivePolicy>>,
+    /// What this was made from.
+    pub revision: Arc<Revision>,
+}
+
+impl RunningPolicy {
+    /// Refused for a reason that its source does not know of.
+    fn refused(id: PolicyId, uid: String, problem: String) -> Self {
+        let revision = Revision { uid, problem: Some(problem), ..Revision::default() };
+        Self { id, live: None, revision: Arc::new(revision) }
+    }
+
+    /// Whether this is all that the entry says.
+    fn is_of(&self, entry: &PolicyEntry) -> bool {
+        let same_policy = match (&self.live, &entry.policy) {
+            (Some(live), Some(policy)) => Arc::ptr_eq(&live.compiled, policy),
+            (None, None) => true,
+            _ => false,
+        };
+        same_policy
+            && (Arc::ptr_eq(&self.revision, &entry.revision) || self.revision == entry.revision)
+    }
 }
 
 /// What is known of a policy that a gateway asks for.
 pub enum Lookup {
     /// It is enforced.
     Live(Arc<LivePolicy>),
-    /// It exists, and was never good.
+    /// It exists, and is not to be enforced.
     Refused,
     /// Nobody ever wrote it.
     Unknown,
@@ -109,73 +127,98 @@ pub enum Lookup {
 
 #[derive(Default)]
 struct Snapshot {
-    by_id: HashMap<PolicyId, Option<Arc<LivePolicy>>>,
-    by_host: HashMap<(String, u16), (Arc<LivePolicy>, Origin)>,
-}
-
-impl Snapshot {
-    fn new(by_id: HashMap<PolicyId, Option<Arc<LivePolicy>>>) -> Self {
-        let mut by_host = HashMap::new();
-        for policy in by_id.values().flatten() {
-            for origin in &policy.compiled.origins {
-                let key = (origin.host().to_owned(), origin.port());
-                by_host.insert(key, (Arc::clone(policy), origin.clone()));
-            }
-        }
-        Self { by_id, by_host }
-    }
+    by_id: HashMap<PolicyId, Arc<RunningPolicy>>,
+    by_host: hosts::ByHost,
+    /// What the policies' keys were derived from.
+    keyring: Option<Arc<Keyring>>,
 }
 
 /// The live policies.
 pub struct Policies {
     snapshot: ArcSwap<Snapshot>,
-    providers: Providers,
+    providers: Arc<Providers>,
     loaded: AtomicBool,
+    /// Held while a snapshot is made from the one before.
+    installing: Mutex<()>,
+    changed: watch::Sender<u64>,
 }
 
 impl Policies {
     /// None yet, and not ready.
     #[must_use]
-    pub fn new(providers: Providers) -> Self {
-        Self { snapshot: ArcSwap::default(), providers, loaded: AtomicBool::new(false) }
+    pub fn new(providers: impl Into<Arc<Providers>>) -> Self {
+        Self {
+            snapshot: ArcSwap::default(),
+            providers: providers.into(),
+            loaded: AtomicBool::new(false),
+            installing: Mutex::new(()),
+            changed: watch::Sender::new(0),
+        }
     }
 
-    /// Swaps in what the source accepted. From the first time on, `is_loaded` is true. A policy
-    /// whose provider cannot be set up (a certificate bundle that does not parse) is returned with
-    /// the reason; it goes on as it was, or is refused if it never was.
-    pub fn install(&self, entries: Vec<PolicyEntry>, keyring: &Keyring) -> Vec<(PolicyId, String)> {
-        let before = self.snapshot.load();
-        let mut refused = Vec::new();
-        let mut used = Vec::new();
-        let mut by_id = HashMap::with_capacity(entries.len());
-        for entry in entries {
-            match entry {
-                PolicyEntry::Refused(id) => {
-                    by_id.insert(id, None);
+    /// Swaps in what the source says. From the first time on, `is_loaded` is true. What cannot run
+    /// is returned with the reason: a policy whose provider cannot be set up (a certificate bundle
+    /// that does not parse) goes on as it was, or is refused if it never was; one that claims the
+    /// host of another is refused.
+    pub fn install(
+        &self,
+        entries: Vec<PolicyEntry>,
+        keyring: &Arc<Keyring>,
+    ) -> Vec<(PolicyId, String)> {
+        let _one_at_a_time = self.installing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.snapshot.load_full();
+        let same_keys = before.keyring.as_ref().is_some_and(|old| Arc::ptr_eq(old, keyring));
+        let mut problems = Vec::new();
+        let mut running: Vec<Arc<RunningPolicy>> = entries
+            .into_iter()
+            .map(|entry| {
+                let old = before.by_id.get(&entry.id);
+                match old.filter(|old| same_keys && old.is_of(&entry)) {
+                    Some(unchanged) => Arc::clone(unchanged),
+                    None => Arc::new(self.run(entry, old, same_keys, keyring, &mut problems)),
                 }
-                PolicyEntry::Accepted(compiled) => {
-                    let id = compiled.id.clone();
-                    match self.providers.get(&compiled.provider) {
-                        Ok(provider) => {
-                            used.push(Arc::clone(&provider));
-                            let live = LivePolicy::new(*compiled, keyring, provider);
-                            by_id.insert(id, Some(Arc::new(live)));
-                        }
-                        Err(reason) => {
-                            refused.push((id.clone(), reason));
-                            // What was good before goes on.
-                            let old = before.by_id.get(&id).cloned().flatten();
-                            used.extend(old.iter().map(|policy| Arc::clone(&policy.provider)));
-                            by_id.insert(id, old);
-                        }
-                    }
-                }
+            })
+            .collect();
+        let by_host = hosts::settle(&mut running, &before.by_host, &mut problems);
+        self.providers.retain(running.iter().filter_map(|one| Some(&one.live.as_ref()?.provider)));
+        let by_id = running.into_iter().map(|one| (one.id.clone(), one)).collect();
+        let keyring = Some(Arc::clone(keyring));
+        self.snapshot.store(Arc::new(Snapshot { by_id, by_host, keyring }));
+        self.loaded.store(true, Ordering::Release);
+        self.changed.send_modify(|count| *count = count.wrapping_add(1));
+        problems
+    }
+
+    fn run(
+        &self,
+        entry: PolicyEntry,
+        old: Option<&Arc<RunningPolicy>>,
+        same_keys: bool,
+        keyring: &Keyring,
+        problems: &mut Vec<(PolicyId, String)>,
+    ) -> RunningPolicy {
+        let PolicyEntry { id, policy, revision } = entry;
+        let Some(policy) = policy else { return RunningPolicy { id, live: None, revision } };
+        let live = old.and_then(|old| old.live.as_ref());
+        if let Some(live) = live.filter(|live| same_keys && Arc::ptr_eq(&live.compiled, &policy)) {
+            return RunningPolicy { id, live: Some(Arc::clone(live)), revision };
+        }
+        match self.providers.get(&policy.provider) {
+            Ok(provider) => {
+                let live = Some(Arc::new(LivePolicy::new(policy, keyring, provider)));
+                RunningPolicy { id, live, revision }
+            }
+            Err(reason) => {
+                let problem = format!("the provider cannot be set up: {reason}");
+                problems.push((id.clone(), problem.clone()));
+                let Some(old) = old else {
+                    return RunningPolicy::refused(id, revision.uid.clone(), problem);
+                };
+                // What was good before goes on.
+                let revision = Revision { problem: Some(problem), ..(*old.revision).clone() };
+                RunningPolicy { id, live: old.live.clone(), revision: Arc::new(revision) }
             }
         }
-        self.providers.retain(&used);
-        self.snapshot.store(Arc::new(Snapshot::new(by_id)));
-        self.loaded.store(true, Ordering::Release);
-        refused
     }
 
     /// Whether a first full load was installed.
@@ -188,7 +231,7 @@ impl Policies {
     #[must_use]
     pub fn find(&self, namespace: &str, name: &str) -> Lookup {
         let id = PolicyId { namespace: namespace.to_owned(), name: name.to_owned() };
-        match self.snapshot.load().by_id.get(&id) {
+        match self.snapshot.load().by_id.get(&id).map(|running| &running.live) {
             Some(Some(policy)) => Lookup::Live(Arc::clone(policy)),
             Some(None) => Lookup::Refused,
             None => Lookup::Unknown,
@@ -209,7 +252,28 @@ impl Policies {
     #[must_use]
     pub fn count(&self) -> (usize, usize) {
         let snapshot = self.snapshot.load();
-        let live = snapshot.by_id.values().flatten().count();
+        let live = snapshot.by_id.values().filter(|running| running.live.is_some()).count();
         (live, snapshot.by_id.len() - live)
     }
+
+    /// Everything that runs. What did not change between two calls is the same `Arc`.
+    #[must_use]
+    pub fn running(&self) -> Vec<Arc<RunningPolicy>> {
+        self.snapshot.load().by_id.values().map(Arc::clone).collect()
+    }
+
+    /// Tells of every install.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// The providers of all policies.
+    #[must_use]
+    pub fn providers(&self) -> &Arc<Providers> {
+        &self.providers
+    }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -8,10 +8,12 @@ pub mod directory;
 pub mod document_lines;
 pub mod documents;
 mod keyring_file;
+pub mod kubernetes;
 pub mod names;
 pub mod plan;
 pub mod problem;
 pub mod read;
+mod standalone;
 mod typed;
 mod watch;
 
@@ -26,7 +28,8 @@ pub use keyring_file::{KeyringFileError, KeyringSource};
 pub use problem::Problem;
 pub use watch::WatchError;
 
-/// What a source says.
+/// What a source says. Cheap to clone.
+#[derive(Clone)]
 pub struct Load {
     /// Every policy that is known.
     pub entries: Vec<PolicyEntry>,
@@ -49,7 +52,7 @@ pub async fn keep_installed(
 ) {
     let mut load = source.next().await;
     loop {
-        install(&app, clone_of(&load.entries), load.problems, keyring.current()).await;
+        install(&app, load.clone(), keyring.current()).await;
         tokio::select! {
             changed = source.next() => load = changed,
             () = keyring.changed() => {}
@@ -58,19 +61,15 @@ pub async fn keep_installed(
 }
 
 /// Deriving keys takes a while at ten thousand policies: not on a thread that answers.
-async fn install(
-    app: &Arc<App>,
-    entries: Vec<PolicyEntry>,
-    problems: usize,
-    keyring: Arc<Keyring>,
-) {
+async fn install(app: &Arc<App>, load: Load, keyring: Arc<Keyring>) {
     let shared = Arc::clone(app);
+    let Load { entries, problems } = load;
     let installed =
         tokio::task::spawn_blocking(move || shared.policies.install(entries, &keyring)).await;
     match installed {
         Ok(unusable) => {
             for (policy, reason) in &unusable {
-                tracing::error!(%policy, "the provider cannot be set up: {reason}");
+                tracing::error!(%policy, "the policy does not run as it was given: {reason}");
             }
             let (live, refused) = app.policies.count();
             let problems = problems + unusable.len();
@@ -80,14 +79,4 @@ async fn install(
         }
         Err(error) => tracing::error!(%error, "installing the policies failed"),
     }
-}
-
-fn clone_of(entries: &[PolicyEntry]) -> Vec<PolicyEntry> {
-    entries
-        .iter()
-        .map(|entry| match entry {
-            PolicyEntry::Accepted(policy) => PolicyEntry::Accepted(policy.clone()),
-            PolicyEntry::Refused(id) => PolicyEntry::Refused(id.clone()),
-        })
-        .collect()
 }

@@ -10,27 +10,28 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::admin;
+use crate::admin::{self, AdminToken, AdminTokenError};
 use crate::app::App;
 use crate::clock::{Clock, SystemClock};
 use crate::metrics::Metrics;
-use crate::oidc::Providers;
+use crate::oidc::{Backoff, Providers, keep_probing};
 use crate::policies::Policies;
 use crate::policy_source::directory::DirectorySource;
-use crate::policy_source::{self, KeyringFileError, KeyringSource, WatchError};
+use crate::policy_source::kubernetes::{KubernetesError, KubernetesSource};
+use crate::policy_source::{self, KeyringFileError, KeyringSource, PolicySource, WatchError};
 use crate::random::{Random, SystemRandom};
 use crate::router;
 use crate::session::memory::MemoryStore;
 use crate::session::redis::RedisStore;
 use crate::session::service::Sessions;
 use crate::session::store::SessionStore;
-use crate::settings::{EXIT_USAGE, Settings, SettingsError, StoreSetting};
+use crate::settings::{EXIT_USAGE, Settings, SettingsError, SourceSetting, StoreSetting};
 use crate::telemetry;
 use connection::Limits;
 use listener::{Listener, Port};
@@ -50,6 +51,12 @@ pub enum StartError {
     /// A folder cannot be watched.
     #[error("--policies or --secrets: {0}")]
     Watch(#[from] WatchError),
+    /// The token of the admin port cannot be used.
+    #[error("--admin-token-file: {0}")]
+    AdminToken(#[from] AdminTokenError),
+    /// There is no cluster to take policies from.
+    #[error("--kubernetes: {0}")]
+    Kubernetes(#[from] KubernetesError),
     /// A port cannot be bound.
     #[error("{flag}: {addr} cannot be bound ({source}): free the port or give another")]
     Bind {
@@ -78,7 +85,7 @@ impl StartError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Settings(_) | Self::Keyring(_) => EXIT_USAGE,
+            Self::Settings(_) | Self::Keyring(_) | Self::AdminToken(_) => EXIT_USAGE,
             _ => 1,
         }
     }
@@ -93,10 +100,10 @@ pub struct Running {
     /// Health, readiness, metrics.
     pub admin_addr: SocketAddr,
     app: Arc<App>,
-    draining: Arc<AtomicBool>,
+    draining: watch::Sender<bool>,
     drain_delay: Duration,
     ports: Vec<Listener>,
-    source: JoinHandle<()>,
+    tasks: [JoinHandle<()>; 2],
 }
 
 /// Logs, serves until SIGTERM or SIGINT, and drains.
@@ -117,7 +124,6 @@ pub async fn run(settings: Settings) -> Result<(), StartError> {
 ///
 /// # Errors
 /// Where a setting cannot work or a port cannot be bound.
-#[expect(clippy::unused_async, reason = "it spawns tasks: being async keeps it in a runtime")]
 pub async fn start(settings: Settings) -> Result<Running, StartError> {
     settings.validate()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -134,22 +140,20 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
             Arc::new(store)
         }
     };
-    let source = DirectorySource::open(
-        settings.policies.clone(),
-        settings.secrets.clone(),
-        settings.allow_insecure_issuers,
-    )?;
-    let providers = Providers::new(Arc::clone(&clock), Arc::clone(&random));
+    let token = settings.admin_token_file.clone().map(AdminToken::open).transpose()?;
+    let source = source(&settings).await?;
+    let providers = Arc::new(Providers::new(Arc::clone(&clock), Arc::clone(&random)));
     let app = Arc::new(App {
-        policies: Arc::new(Policies::new(providers)),
+        policies: Arc::new(Policies::new(Arc::clone(&providers))),
         sessions: Sessions::new(store, Arc::clone(&clock), Arc::clone(&random)),
         clock,
         random,
         metrics: Metrics::new(),
     });
-    let draining = Arc::new(AtomicBool::new(false));
+    let draining = watch::Sender::new(false);
+    let drained = draining.subscribe();
     let traced = telemetry::traces_wanted();
-    let guard = |router, port| middleware::around(router, port, &app, &draining, traced);
+    let guard = |router, port| middleware::around(router, port, &app, &drained, traced);
     let ports = [
         ("--browser-addr", settings.browser_addr, Port::Browser, router::browser(Arc::clone(&app))),
         ("--check-addr", settings.check_addr, Port::Check, router::check(Arc::clone(&app))),
@@ -157,7 +161,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
             "--admin-addr",
             settings.admin_addr,
             Port::Admin,
-            admin::router(Arc::clone(&app), Arc::clone(&draining)),
+            admin::router(Arc::clone(&app), drained.clone(), token),
         ),
     ];
     let mut bound = Vec::with_capacity(ports.len());
@@ -178,8 +182,10 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         write_addresses(file, browser_addr, check_addr, admin_addr)
             .map_err(|source| StartError::AddrFile { path: file.display().to_string(), source })?;
     }
-    let source =
-        tokio::spawn(policy_source::keep_installed(Arc::clone(&app), Box::new(source), keyring));
+    let tasks = [
+        tokio::spawn(policy_source::keep_installed(Arc::clone(&app), source, keyring)),
+        tokio::spawn(keep_probing(providers, Backoff::USUAL)),
+    ];
     Ok(Running {
         browser_addr,
         check_addr,
@@ -188,7 +194,21 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         draining,
         drain_delay: settings.drain_delay,
         ports: listeners,
-        source,
+        tasks,
+    })
+}
+
+/// Begins to watch where policies come from.
+async fn source(settings: &Settings) -> Result<Box<dyn PolicySource>, StartError> {
+    Ok(match settings.source()? {
+        SourceSetting::Directory(policies) => Box::new(DirectorySource::open(
+            policies,
+            settings.secrets.clone(),
+            settings.allow_insecure_issuers,
+        )?),
+        SourceSetting::Kubernetes => {
+            Box::new(KubernetesSource::connect(settings.namespace.clone()).await?)
+        }
     })
 }
 
@@ -196,20 +216,22 @@ impl Running {
     /// Whether the policies were read and it is not about to end.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.app.policies.is_loaded() && !self.draining.load(Ordering::Acquire)
+        self.app.policies.is_loaded() && !*self.draining.borrow()
     }
 
     /// Ends: not ready any more, then for the drain delay as before, then no new connections, then
     /// what is under way is finished.
     pub async fn shutdown(self) {
-        self.draining.store(true, Ordering::Release);
+        self.draining.send_replace(true);
         tracing::info!(delay = ?self.drain_delay, "draining");
         tokio::time::sleep(self.drain_delay).await;
         let ended = futures_util::future::join_all(
             self.ports.into_iter().map(|port| port.finish(FINISH_WITHIN)),
         );
         ended.await;
-        self.source.abort();
+        for task in self.tasks {
+            task.abort();
+        }
         tracing::info!("stopped");
     }
 

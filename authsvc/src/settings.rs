@@ -25,8 +25,9 @@ pub struct CommandLine {
 
 /// What the command does.
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "it is made once, when the program starts")]
 pub enum Command {
-    /// Serve checks, logins and sessions for the policies of a folder.
+    /// Serve checks, logins and sessions for the policies of a folder or a cluster.
     Serve(ServeArguments),
     /// Validate a folder of policies: prints every error, exits with 1 if there is one.
     CheckPolicies(CheckArguments),
@@ -51,7 +52,22 @@ pub struct CheckArguments {
 pub struct ServeArguments {
     /// The folder of policies and providers (*.yaml, *.yml); changes are live at once
     #[arg(long, value_name = "DIR", env = "VESTIBULE_POLICIES")]
-    policies: PathBuf,
+    policies: Option<PathBuf>,
+    /// Take policies from the operator in a Kubernetes cluster, instead of from a folder
+    #[arg(
+        long,
+        env = "VESTIBULE_KUBERNETES",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        hide_default_value = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    kubernetes: bool,
+    /// With --kubernetes: the namespace of Vestibule; without it that of the service account
+    #[arg(long, value_name = "NAMESPACE", env = "VESTIBULE_NAMESPACE")]
+    namespace: Option<String>,
     /// The folder of secrets: a secret's key is the file DIR/NAMESPACE/NAME/KEY
     #[arg(long, value_name = "DIR", env = "VESTIBULE_SECRETS")]
     secrets: Option<PathBuf>,
@@ -68,7 +84,7 @@ pub struct ServeArguments {
         value_parser = store_setting
     )]
     store: StoreSetting,
-    /// Accept http origins and issuers beyond loopback (for tests)
+    /// Accept http origins and issuers beyond loopback (for tests); with --kubernetes the operator's flag of this name counts
     #[arg(
         long,
         env = "VESTIBULE_ALLOW_INSECURE_ISSUERS",
@@ -107,6 +123,9 @@ pub struct ServeArguments {
         value_parser = address
     )]
     admin_addr: SocketAddr,
+    /// The file of a token that shows what runs at /policies of the admin port; without it there is no such path
+    #[arg(long, value_name = "FILE", env = "VESTIBULE_ADMIN_TOKEN_FILE")]
+    admin_token_file: Option<PathBuf>,
     /// How logs are written to standard error; the variable `VESTIBULE_LOG` filters them (default: info)
     #[arg(long, value_name = "FORMAT", env = "VESTIBULE_LOG_FORMAT", default_value = "text")]
     log_format: LogFormat,
@@ -166,11 +185,24 @@ fn store_setting(text: &str) -> Result<StoreSetting, String> {
     }
 }
 
+/// Where policies come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceSetting {
+    /// This folder.
+    Directory(PathBuf),
+    /// The operator, through the cluster.
+    Kubernetes,
+}
+
 /// What `serve` runs on.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The folder of policies.
-    pub policies: PathBuf,
+    pub policies: Option<PathBuf>,
+    /// Whether policies come from the cluster, and not from a folder.
+    pub kubernetes: bool,
+    /// The namespace of Vestibule in the cluster; `None`: that of the service account.
+    pub namespace: Option<String>,
     /// The folder of secrets.
     pub secrets: Option<PathBuf>,
     /// The keyring file; without one, random keys.
@@ -185,6 +217,8 @@ pub struct Settings {
     pub check_addr: SocketAddr,
     /// Health, readiness, metrics.
     pub admin_addr: SocketAddr,
+    /// The file of the token for `/policies` on the admin port; without it there is no such path.
+    pub admin_token_file: Option<PathBuf>,
     /// How logs are written.
     pub log_format: LogFormat,
     /// How long requests are accepted after the signal to stop.
@@ -204,6 +238,8 @@ impl From<ServeArguments> for Settings {
     fn from(arguments: ServeArguments) -> Self {
         Self {
             policies: arguments.policies,
+            kubernetes: arguments.kubernetes,
+            namespace: arguments.namespace,
             secrets: arguments.secrets,
             keyring: arguments.keyring,
             store: arguments.store,
@@ -211,6 +247,7 @@ impl From<ServeArguments> for Settings {
             browser_addr: arguments.browser_addr,
             check_addr: arguments.check_addr,
             admin_addr: arguments.admin_addr,
+            admin_token_file: arguments.admin_token_file,
             log_format: arguments.log_format,
             drain_delay: arguments.drain_delay,
             addr_file: arguments.addr_file,
@@ -235,7 +272,9 @@ impl Settings {
     pub fn embedded(policies: PathBuf) -> Self {
         let free: SocketAddr = (Ipv4Addr::LOCALHOST, 0).into();
         Self {
-            policies,
+            policies: Some(policies),
+            kubernetes: false,
+            namespace: None,
             secrets: None,
             keyring: None,
             store: StoreSetting::Memory,
@@ -243,9 +282,38 @@ impl Settings {
             browser_addr: free,
             check_addr: free,
             admin_addr: free,
+            admin_token_file: None,
             log_format: LogFormat::Text,
             drain_delay: Duration::ZERO,
             addr_file: None,
+        }
+    }
+
+    /// Where policies come from: one place.
+    ///
+    /// # Errors
+    /// Where none or both are given, or what goes with the other.
+    pub fn source(&self) -> Result<SourceSetting, SettingsError> {
+        let wrong = |flag, message: &str| Err(SettingsError { flag, message: message.to_owned() });
+        match (&self.policies, self.kubernetes) {
+            (Some(_), true) => wrong(
+                "--kubernetes",
+                "goes without --policies: remove one of the two, policies come from one place",
+            ),
+            (None, false) => wrong(
+                "--policies",
+                "is required: give the folder of policies, or --kubernetes to take them from the \
+                 operator",
+            ),
+            (Some(_), false) if self.namespace.is_some() => {
+                wrong("--namespace", "goes with --kubernetes: remove it")
+            }
+            (Some(folder), false) => Ok(SourceSetting::Directory(folder.clone())),
+            (None, true) if self.secrets.is_some() => wrong(
+                "--secrets",
+                "goes with --policies: remove it, the operator hands credentials over",
+            ),
+            (None, true) => Ok(SourceSetting::Kubernetes),
         }
     }
 
@@ -255,10 +323,9 @@ impl Settings {
     /// The first setting that cannot work.
     pub fn validate(&self) -> Result<(), SettingsError> {
         let wrong = |flag, message| Err(SettingsError { flag, message });
-        for (flag, folder) in
-            [("--policies", Some(&self.policies)), ("--secrets", self.secrets.as_ref())]
-        {
-            if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        self.source()?;
+        for (flag, folder) in [("--policies", &self.policies), ("--secrets", &self.secrets)] {
+            if let Some(folder) = folder.as_ref().filter(|folder| !folder.is_dir()) {
                 let path = folder.display();
                 return wrong(flag, format!("{path} is no folder: create it or name another"));
             }
@@ -273,9 +340,12 @@ impl Settings {
                     .to_owned(),
             );
         }
-        if let Some(file) = self.keyring.as_ref().filter(|file| !file.is_file()) {
-            let path = file.display();
-            return wrong("--keyring", format!("{path} is no file: create it or name another"));
+        let files = [("--keyring", &self.keyring), ("--admin-token-file", &self.admin_token_file)];
+        for (flag, file) in files {
+            if let Some(file) = file.as_ref().filter(|file| !file.is_file()) {
+                let path = file.display();
+                return wrong(flag, format!("{path} is no file: create it or name another"));
+            }
         }
         let ports = [
             ("--browser-addr", self.browser_addr),
@@ -322,7 +392,7 @@ mod tests {
     #[test]
     fn a_wrong_flag_is_named_and_a_store_url_is_never_shown() {
         for (arguments, flag) in [
-            (vec![], "--policies"),
+            (vec!["--policies", "p", "--kubernetes=perhaps"], "--kubernetes"),
             (vec!["--policies", "p", "--check-addr", "x"], "--check-addr"),
             (vec!["--policies", "p", "--browser-addr", "localhost:1"], "such as 0.0.0.0:8080"),
             (vec!["--policies", "p", "--drain-delay", "5"], "--drain-delay"),
@@ -346,8 +416,20 @@ mod tests {
         let gone = folder.path().join("gone");
         let same: SocketAddr = ([127, 0, 0, 1], 8080).into();
         let redis = StoreSetting::Redis("redis://u:canary@h".to_owned());
+        let cluster = Settings { policies: None, kubernetes: true, ..good.clone() };
+        assert_eq!(cluster.source(), Ok(SourceSetting::Kubernetes));
+        assert_eq!(cluster.validate(), Ok(()));
         for (settings, flag, fix) in [
-            (Settings { policies: gone.clone(), ..good.clone() }, "--policies", "create it"),
+            (Settings { policies: Some(gone.clone()), ..good.clone() }, "--policies", "create it"),
+            (Settings { policies: None, ..good.clone() }, "--policies", "or --kubernetes"),
+            (Settings { kubernetes: true, ..good.clone() }, "--kubernetes", "remove one"),
+            (Settings { namespace: Some("v".into()), ..good.clone() }, "--namespace", "remove it"),
+            (Settings { secrets: Some(gone.clone()), ..cluster }, "--secrets", "remove it"),
+            (
+                Settings { admin_token_file: Some(gone.clone()), ..good.clone() },
+                "--admin-token-file",
+                "create it",
+            ),
             (Settings { secrets: Some(gone.clone()), ..good.clone() }, "--secrets", "create it"),
             (Settings { keyring: Some(gone), ..good.clone() }, "--keyring", "create it"),
             (Settings { store: redis, ..good.clone() }, "--keyring", "give a file"),

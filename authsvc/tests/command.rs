@@ -26,6 +26,9 @@ fn wrong_settings_exit_with_64_and_name_the_flag() {
     for (arguments, flag) in [
         (vec!["serve"], "--policies"),
         (vec!["serve", "--policies", "/nowhere"], "--policies"),
+        (vec!["serve", "--policies", here, "--kubernetes"], "--kubernetes"),
+        (vec!["serve", "--policies", here, "--namespace", "v"], "--namespace"),
+        (vec!["serve", "--policies", here, "--admin-token-file", "/nowhere"], "--admin-token-file"),
         (vec!["serve", "--policies", here, "--store", "redis://u:canary@h"], "--keyring"),
         (vec!["serve", "--policies", here, "--store", "http://u:canary@h"], "--store"),
         (vec!["serve", "--policies", here, "--no-such-flag"], "--no-such-flag"),
@@ -51,6 +54,8 @@ fn help_names_every_flag_and_its_variable() {
     let text = String::from_utf8(output.stdout).unwrap();
     for flag in [
         "policies",
+        "kubernetes",
+        "namespace",
         "secrets",
         "keyring",
         "store",
@@ -58,6 +63,7 @@ fn help_names_every_flag_and_its_variable() {
         "browser-addr",
         "check-addr",
         "admin-addr",
+        "admin-token-file",
         "log-format",
         "drain-delay",
         "addr-file",

@@ -16,14 +16,28 @@ fn ensure(path: &Path, content: &str) {
     panic!("{} had drifted from the types; it was rewritten: commit it", path.display());
 }
 
+const HEADER: &str = "# Generated from crds/src/v1alpha1 by crds/tests/drift.rs; do not edit.\n";
+
+fn yaml(crd: &impl serde::Serialize) -> String {
+    // Through JSON, so that key order does not depend on the YAML writer.
+    serde_saphyr::to_string(&serde_json::to_value(crd).unwrap()).unwrap()
+}
+
 #[test]
 fn the_crd_yaml_is_what_the_types_say() {
     for (file, crd) in vestibule_crds::generate::crds() {
-        // Through JSON, so that key order does not depend on the YAML writer.
-        let value = serde_json::to_value(&crd).unwrap();
-        let yaml = serde_saphyr::to_string(&value).unwrap();
-        let header = "# Generated from crds/src/v1alpha1 by crds/tests/drift.rs; do not edit.\n";
-        ensure(&root().join("crds").join(file), &format!("{header}{yaml}"));
+        ensure(&root().join("crds").join(file), &format!("{HEADER}{}", yaml(&crd)));
+    }
+}
+
+#[test]
+fn the_chart_of_the_crds_is_what_the_types_say() {
+    for (file, crd) in vestibule_crds::generate::crds() {
+        let template = vestibule_crds::generate::chart_template(&yaml(&crd));
+        assert_eq!(template.matches("helm.sh/resource-policy: keep").count(), 1, "{file}");
+        assert_eq!(template.matches("  labels:\n    {{- include").count(), 1, "{file}");
+        let path = root().join("charts/vestibule-crds/templates").join(file);
+        ensure(&path, &format!("{HEADER}{template}"));
     }
 }
 

@@ -10,7 +10,7 @@ mod routes;
 use std::collections::BTreeMap;
 
 use secrecy::SecretString;
-use vestibule_crds::v1alpha1::{BffPolicySpec, BffProviderSpec, SecretKeyRef};
+use vestibule_crds::v1alpha1::{BffPolicySpec, BffProviderSpec, ProviderKind, SecretKeyRef};
 
 use crate::duration;
 use crate::error::{FieldError, FieldErrors};
@@ -60,18 +60,30 @@ const RESERVED_PARAMETERS: [&str; 19] = [
     "state",
 ];
 
-/// Validates and resolves one policy.
+/// Validates and resolves one policy whose provider is of its own namespace.
 ///
 /// # Errors
 /// Every field that is wrong, with what to write instead.
 pub fn compile(input: &Input<'_>) -> Result<CompiledPolicy, Vec<FieldError>> {
+    compile_with(input, input.secrets)
+}
+
+/// As [`compile`], with the Secrets that the provider names looked up elsewhere: those of a
+/// `ClusterBffProvider` are of Vestibule's namespace, and no policy can name one of these.
+///
+/// # Errors
+/// Every field that is wrong, with what to write instead.
+pub fn compile_with(
+    input: &Input<'_>,
+    provider_secrets: SecretLookup<'_>,
+) -> Result<CompiledPolicy, Vec<FieldError>> {
     let mut errors = FieldErrors(Vec::new());
     let spec = input.spec;
     let origins = origins(&spec.origins, "spec.origins", input.allow_insecure, &mut errors);
     if spec.origins.is_empty() || spec.origins.len() > 16 {
         errors.push("spec.origins", "give 1 to 16 origins, such as https://shop.example.com");
     }
-    let provider = provider(input, &mut errors);
+    let provider = provider(input, provider_secrets, &mut errors);
     let client = client::compile(&spec.client, input.secrets, &mut errors);
     let login = login(spec, &mut errors);
     let session = session(spec, &mut errors);
@@ -137,19 +149,26 @@ fn origins_list(
     origins(&spec.cors.allowed_origins, "spec.cors.allowedOrigins", allow_insecure, errors)
 }
 
-fn provider(input: &Input<'_>, errors: &mut FieldErrors) -> Option<CompiledProvider> {
+fn provider(
+    input: &Input<'_>,
+    secrets: SecretLookup<'_>,
+    errors: &mut FieldErrors,
+) -> Option<CompiledProvider> {
     let name = &input.spec.provider_ref.name;
+    let (kind, place) = match input.spec.provider_ref.kind {
+        ProviderKind::BffProvider => {
+            ("BffProvider", format!(" in namespace {:?}", input.id.namespace))
+        }
+        ProviderKind::ClusterBffProvider => ("ClusterBffProvider", String::new()),
+    };
     let Some(spec) = input.provider else {
         errors.push(
             "spec.providerRef.name",
-            format!(
-                "there is no BffProvider {name:?} in namespace {:?}: create it or name another",
-                input.id.namespace
-            ),
+            format!("there is no {kind} {name:?}{place}: create it or name another"),
         );
         return None;
     };
-    let field = |path: &str| format!("spec.providerRef.name (BffProvider {name}, {path})");
+    let field = |path: &str| format!("spec.providerRef.name ({kind} {name}, {path})");
     if let Err(message) = issuer(&spec.issuer, input.allow_insecure) {
         errors.push(field("spec.issuer"), message);
     }
@@ -162,7 +181,7 @@ fn provider(input: &Input<'_>, errors: &mut FieldErrors) -> Option<CompiledProvi
     }
     let ca_bundle = spec.ca_bundle_ref.as_ref().and_then(|reference| {
         use secrecy::ExposeSecret as _;
-        (input.secrets)(reference)
+        secrets(reference)
             .map(|pem| pem.expose_secret().to_owned())
             .and_then(|pem| match client::pem_block(&pem, "CERTIFICATE") {
                 Some(_) => Ok(pem),

@@ -9,6 +9,7 @@ pub mod compile;
 pub mod duration;
 pub mod error;
 pub mod expression;
+pub mod handoff;
 pub mod matching;
 pub mod model;
 pub mod origin;

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use secrecy::SecretString;
-use serde::{Deserialize, Serialize, Serializer};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use vestibule_crds::v1alpha1::{
     Access, ClientAuthMethod, Par, SameSite, Unauthenticated, UpstreamAuthorization,
 };
@@ -21,6 +22,7 @@ use crate::path::Exceptions;
 /// Namespace and name of a policy. Both are DNS labels or subdomains, so that `namespace/name` is
 /// unambiguous.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PolicyId {
     /// The namespace of the `BffPolicy`.
     pub namespace: String,
@@ -34,8 +36,10 @@ impl fmt::Display for PolicyId {
     }
 }
 
-/// One policy as authsvc enforces it. Serialised for goldens: secrets are left out.
-#[derive(Clone, Debug, Serialize)]
+/// One policy as authsvc enforces it. Serialised without its secrets: [`crate::handoff`] carries
+/// them beside it, and is the only way to a whole one from outside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CompiledPolicy {
     /// Which policy this is.
     pub id: PolicyId,
@@ -69,21 +73,23 @@ pub struct CompiledPolicy {
 }
 
 /// The provider of a policy.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CompiledProvider {
     /// The issuer identifier, as written; compared by simple string comparison (RFC 9207, 2.4).
     pub issuer: String,
     /// PEM bundle of certificate authorities; `None`: the system's.
     pub ca_bundle: Option<String>,
     /// The bound on each request.
-    #[serde(serialize_with = "as_seconds")]
+    #[serde(serialize_with = "as_seconds", deserialize_with = "from_seconds")]
     pub request_timeout: Duration,
     /// Whether `http` endpoints on other hosts than loopback are accepted (tests only).
     pub allow_insecure: bool,
 }
 
 /// How Vestibule is registered at the provider.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CompiledClient {
     /// The client identifier.
     pub id: String,
@@ -92,7 +98,8 @@ pub struct CompiledClient {
 }
 
 /// How the client authenticates at the token endpoint.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum Credential {
     /// A shared secret; `method: None` follows the provider's metadata.
     Secret {
@@ -114,8 +121,27 @@ pub enum Credential {
     },
 }
 
+/// The secrets too: a policy whose secret changed is another policy.
+impl PartialEq for Credential {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Secret { method, value }, Self::Secret { method: m, value: v }) => {
+                method == m && value.expose_secret() == v.expose_secret()
+            }
+            (
+                Self::PrivateKey { algorithm, key_id, pem },
+                Self::PrivateKey { algorithm: a, key_id: k, pem: p },
+            ) => algorithm == a && key_id == k && pem.expose_secret() == p.expose_secret(),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Credential {}
+
 /// What a login asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CompiledLogin {
     /// The scopes, `openid` among them.
     pub scopes: Vec<String>,
@@ -134,7 +160,8 @@ pub struct CompiledLogin {
 }
 
 /// Lifetimes and cookie of a session.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CompiledSession {
     /// In seconds.
     pub idle_timeout: u64,
@@ -149,7 +176,8 @@ pub struct CompiledSession {
 }
 
 /// One rule.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CompiledRoute {
     /// The canonical path.
     pub path: String,
@@ -185,7 +213,8 @@ impl CompiledRoute {
 }
 
 /// What the session must fulfil.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CompiledRequire {
     /// The `acr` the ID token must carry.
     pub acr: Option<String>,
@@ -196,7 +225,8 @@ pub struct CompiledRequire {
 }
 
 /// What the app gets of the session.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CompiledUpstream {
     /// The `Authorization` header.
     pub authorization: UpstreamAuthorization,
@@ -207,7 +237,8 @@ pub struct CompiledUpstream {
 }
 
 /// One header made from claims.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CompiledHeader {
     /// Lower-case.
     pub name: String,
@@ -217,4 +248,9 @@ pub struct CompiledHeader {
 
 fn as_seconds<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(value.as_secs_f64())
+}
+
+fn from_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let seconds = f64::deserialize(deserializer)?;
+    Duration::try_from_secs_f64(seconds).map_err(D::Error::custom)
 }

@@ -104,11 +104,13 @@ pub struct Target {
 
 /// The encodings that canonical paths do not have but apps need, by prefix.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Exceptions {
     admitted: Vec<Admitted>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Admitted {
     /// Without its trailing slash; empty for `/`.
     prefix: String,
@@ -116,6 +118,7 @@ struct Admitted {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Encodings {
     slash: bool,
     semicolon: bool,

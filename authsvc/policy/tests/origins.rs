@@ -162,3 +162,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_origin_has_its_scheme_and_no_space_or_control_character() {
+    assert_eq!(Origin::parse("https://a.example").unwrap().scheme(), "https");
+    assert_eq!(Origin::parse("http://a.example").unwrap().scheme(), "http");
+    for text in ["https://a .example", "https://a\u{7f}.example", "https://a\u{2003}.example"] {
+        let error = Origin::parse(text).unwrap_err();
+        assert!(error.contains("space or a control character"), "{error}");
+    }
+}
+
+#[test]
+fn t050_a_host_is_at_most_253_characters_in_labels_of_at_most_63() {
+    let label = "a".repeat(63);
+    let longest = format!("{label}.{label}.{label}.{}", "b".repeat(61));
+    assert_eq!(longest.len(), 253);
+    assert_eq!(canonical_host(&longest), Some((longest.clone(), None)));
+    assert_eq!(canonical_host(&format!("{longest}b")), None);
+    assert_eq!(canonical_host(&format!("{label}a.example")), None);
+    // Reads as a number only where all of it does.
+    assert_eq!(canonical_host("a.0xg"), Some(("a.0xg".to_owned(), None)));
+    assert_eq!(canonical_host("a.0xf"), None);
+    assert_eq!(canonical_host("a.1xf"), Some(("a.1xf".to_owned(), None)));
+}

@@ -273,3 +273,18 @@ fn bad_return_to(site: &Site, navigation: bool) -> Response {
         Some(&start_again(site)),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suffix_of_a_login_cookie_is_short_and_of_plain_characters() {
+        for good in ["a", "0123456789abcdefAZ-_", &"x".repeat(MAX_SUFFIX)] {
+            assert!(is_suffix(good), "{good}");
+        }
+        for bad in ["", "a.b", "a b", "a;b", "a=b", "\u{e9}", &"x".repeat(MAX_SUFFIX + 1)] {
+            assert!(!is_suffix(bad), "{bad}");
+        }
+    }
+}

@@ -29,6 +29,11 @@ impl Keys {
         Ok(Self { usable: keys.iter().filter(|key| is_usable(key)).cloned().collect() })
     }
 
+    /// Whether no signature can be checked with them.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.usable.is_empty()
+    }
+
     /// The keys that may have made a signature; the choice by `kid` is the verifier's. Without the
     /// curve two EC keys of one `kid` would be ambiguous (FAPI 2.0, section 5.4.3).
     pub(crate) fn for_algorithm(&self, algorithm: &str) -> JsonWebKeySet<CoreJsonWebKey> {
@@ -111,6 +116,21 @@ mod tests {
             key[member] = json!(value);
             assert_eq!(usable(&key), 0, "{member}");
         }
+    }
+
+    #[test]
+    fn a_key_is_for_its_curve_and_for_the_algorithm_that_it_names() {
+        let set = json!({"keys": [
+            {"kty": "EC", "crv": "P-384", "x": "AA", "y": "AA", "kid": "wide"},
+            {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA", "kid": "named", "alg": "ES256"},
+            {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA", "kid": "other", "alg": "ES256K"},
+        ]});
+        let keys = Keys::parse(set.to_string().as_bytes()).unwrap();
+        assert!(keys.one(Some("wide"), "ES384").is_some());
+        assert!(keys.one(Some("wide"), "ES256").is_none());
+        assert!(keys.one(Some("named"), "ES256").is_some());
+        assert!(keys.one(Some("named"), "ES384").is_none());
+        assert!(keys.one(Some("other"), "ES256").is_none());
     }
 
     #[test]

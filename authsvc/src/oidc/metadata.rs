@@ -49,14 +49,14 @@ impl Metadata {
     pub(crate) fn parse(body: &[u8], issuer: &str, rules: UrlRules) -> Result<Self, String> {
         let mut json = serde_json::Deserializer::from_slice(body);
         let metadata: Self = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            format!("the discovery document is not usable: {}: {}", error.path(), error.inner())
+            // Its own words for what is wrong quote the document.
+            format!("the discovery document is not usable: see its field {}", error.path())
         })?;
         // Discovery 1.0, section 4.3: exactly the same, or the document is somebody else's.
         if metadata.issuer != issuer {
             return Err(format!(
-                "the discovery document is for issuer {:?}, the configured issuer is {issuer:?}; \
-                 they must be the same character by character",
-                metadata.issuer
+                "the discovery document is for another issuer than the configured {issuer:?}; they \
+                 must be the same character by character"
             ));
         }
         let endpoints = [

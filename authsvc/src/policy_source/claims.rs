@@ -3,6 +3,7 @@
 //! Pure. Whoever held a host keeps it, so that no edit of another policy can take it away.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use vestibule_policy::model::{CompiledPolicy, PolicyId};
 
@@ -36,7 +37,7 @@ type Host = (String, u16);
 /// kept forms never share one: they were settled before.
 pub fn settle(
     forms: &mut BTreeMap<PolicyId, Form>,
-    accepted: &BTreeMap<PolicyId, CompiledPolicy>,
+    accepted: &BTreeMap<PolicyId, Arc<CompiledPolicy>>,
 ) -> Vec<Conflict> {
     let mut conflicts: Vec<Conflict> = Vec::new();
     loop {
@@ -59,14 +60,14 @@ pub fn settle(
 /// loses several hosts is told of all.
 fn conflicts_of(
     forms: &BTreeMap<PolicyId, Form>,
-    accepted: &BTreeMap<PolicyId, CompiledPolicy>,
+    accepted: &BTreeMap<PolicyId, Arc<CompiledPolicy>>,
 ) -> Vec<Conflict> {
     let mut claims: BTreeMap<Host, Vec<(&PolicyId, usize, String)>> = BTreeMap::new();
     for (id, form) in forms {
         let policy = match form {
             Form::New(policy) => &**policy,
             Form::Kept => match accepted.get(id) {
-                Some(policy) => policy,
+                Some(policy) => &**policy,
                 None => continue,
             },
             Form::Refused => continue,
@@ -96,7 +97,7 @@ fn conflicts_of(
     conflicts
 }
 
-fn held(accepted: &BTreeMap<PolicyId, CompiledPolicy>, id: &PolicyId, host: &Host) -> bool {
+fn held(accepted: &BTreeMap<PolicyId, Arc<CompiledPolicy>>, id: &PolicyId, host: &Host) -> bool {
     accepted.get(id).is_some_and(|policy| {
         policy.origins.iter().any(|origin| origin.host() == host.0 && origin.port() == host.1)
     })

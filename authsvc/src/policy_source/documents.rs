@@ -14,7 +14,7 @@ use vestibule_crds::v1alpha1::{BffPolicySpec, BffProviderSpec};
 
 use super::document_lines::{self, Lines};
 use super::problem::Problem;
-use super::{names, typed};
+use super::{names, standalone, typed};
 
 const API_VERSION: &str = "vestibule.dev/v1alpha1";
 /// Where an object says no namespace.
@@ -154,7 +154,7 @@ fn yaml_message(error: &serde_saphyr::Error) -> String {
     format!("is not valid YAML: {message}")
 }
 
-/// The shape of every object. What an API server writes into `metadata` is accepted and not used,
+/// The shape of every object. What a cluster writes into `metadata` and `status` is accepted and not used,
 /// so that what `kubectl get -o yaml` prints can be used as a file.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -166,6 +166,8 @@ struct Object<S> {
     #[serde(rename = "metadata")]
     _metadata: Metadata,
     spec: S,
+    #[serde(default, rename = "status")]
+    _status: Value,
 }
 
 #[derive(Deserialize)]
@@ -220,6 +222,10 @@ impl Reader<'_> {
             None => None,
             Some("BffPolicy") => Some(Kind::Policy),
             Some("BffProvider") => Some(Kind::Provider),
+            Some(cluster @ ("ClusterBffProvider" | "BffHostGrant")) => {
+                self.refuse("kind", format!("is {cluster}: {}", standalone::kind_fix(cluster)));
+                None
+            }
             Some(other) => {
                 let fix = "this folder holds BffPolicy and BffProvider only";
                 self.refuse("kind", format!("is {other:?}: {fix}"));

@@ -17,7 +17,7 @@ use super::claims::{self, Form};
 use super::document_lines::{self, Lines};
 use super::documents::{self, Document, Draft, Kind, ObjectId, Spec};
 use super::problem::Problem;
-use super::typed;
+use super::{standalone, typed};
 use crate::policies::PolicyEntry;
 
 /// The folder as it was read.
@@ -47,7 +47,7 @@ pub struct Options<'a> {
 pub struct State {
     files: BTreeMap<String, FileState>,
     providers: BTreeMap<ObjectId, Arc<Document>>,
-    accepted: BTreeMap<PolicyId, CompiledPolicy>,
+    accepted: BTreeMap<PolicyId, Arc<CompiledPolicy>>,
 }
 
 #[derive(Clone)]
@@ -226,14 +226,15 @@ impl Planner<'_> {
         let provider =
             providers.get(&provider_id(id, spec)).and_then(|document| provider_spec(document));
         let secrets = |reference: &SecretKeyRef| (self.options.secrets)(&id.namespace, reference);
-        compile(&Input {
+        let compiled = compile(&Input {
             id: id.clone(),
             uid: id.to_string(),
             spec,
             provider,
             secrets: &secrets,
             allow_insecure: self.options.allow_insecure,
-        })
+        });
+        standalone::judge(spec, compiled)
     }
 
     /// Notes what is wrong with a policy, unless it is a draft's turn to say so, or its provider is
@@ -312,21 +313,25 @@ impl Planner<'_> {
     fn entries(
         &self,
         forms: BTreeMap<PolicyId, Form>,
-    ) -> (Vec<PolicyEntry>, BTreeMap<PolicyId, CompiledPolicy>) {
+    ) -> (Vec<PolicyEntry>, BTreeMap<PolicyId, Arc<CompiledPolicy>>) {
         let mut entries = Vec::with_capacity(forms.len());
         let mut accepted = BTreeMap::new();
         for (id, form) in forms {
+            let before = self.previous.accepted.get(&id);
             let policy = match form {
-                Form::New(policy) => Some(*policy),
-                Form::Kept => self.previous.accepted.get(&id).cloned(),
+                // Whoever installs sees by the pointer that nothing changed.
+                Form::New(policy) => Some(
+                    before.filter(|before| ***before == *policy).cloned().unwrap_or(policy.into()),
+                ),
+                Form::Kept => before.cloned(),
                 Form::Refused => None,
             };
             match policy {
                 Some(policy) => {
-                    entries.push(PolicyEntry::Accepted(Box::new(policy.clone())));
+                    entries.push(PolicyEntry::accepted(Arc::clone(&policy)));
                     accepted.insert(id, policy);
                 }
-                None => entries.push(PolicyEntry::Refused(id)),
+                None => entries.push(PolicyEntry::refused(id)),
             }
         }
         (entries, accepted)

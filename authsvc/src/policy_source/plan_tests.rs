@@ -63,11 +63,9 @@ impl Folder {
         };
         let plan = plan(&self.state, &self.listing, &options);
         self.state = plan.state;
-        let entries = plan.entries.iter().map(|entry| match entry {
-            PolicyEntry::Accepted(policy) => {
-                format!("{} {}", policy.id, policy.origins[0])
-            }
-            PolicyEntry::Refused(id) => format!("{id} -"),
+        let entries = plan.entries.iter().map(|entry| match &entry.policy {
+            Some(policy) => format!("{} {}", policy.id, policy.origins[0]),
+            None => format!("{} -", entry.id),
         });
         let problems: Vec<String> = plan.problems.iter().map(Problem::to_string).collect();
         assert!(!problems.join("").contains("canary"));
@@ -343,4 +341,63 @@ fn every_problem_of_a_folder_is_told_with_its_place() {
         .with("third.yaml", &policy("third", A, "").replace("corp", "corpp"));
     let (entries, problems) = folder.plan();
     insta::assert_snapshot!(format!("{}\n\n{}", entries.join("\n"), problems.join("\n")));
+}
+
+#[test]
+fn what_only_a_cluster_can_do_is_refused_with_what_to_write_instead() {
+    let targets = "  targetRefs: [{group: networking.k8s.io, kind: Ingress, name: shop}]\n";
+    let mut folder = Folder::new()
+        .with("a.yaml", &policy("a", A, targets))
+        .with(
+            "b.yaml",
+            &policy("b", B, "").replace("{name: corp}", "{kind: ClusterBffProvider, name: corp}"),
+        )
+        .with("c.yaml", &policy("c", "", ""));
+    let (entries, problems) = folder.plan();
+    assert_eq!(entries, ["default/a -", "default/b -", "default/c -"]);
+    assert_eq!(
+        problems,
+        [
+            "a.yaml:8: default/a spec.targetRefs: is for Kubernetes only: remove it, and give the \
+             app's URLs as spec.origins",
+            "b.yaml:6: default/b spec.providerRef.kind: is ClusterBffProvider, only on Kubernetes: \
+             write a BffProvider",
+            "c.yaml:5: default/c spec.origins: give 1 to 16 origins, such as \
+             https://shop.example.com",
+        ]
+    );
+}
+
+#[test]
+fn a_policy_without_origins_is_refused_where_no_target_could_give_them() {
+    let text = policy("a", A, "");
+    let without: String =
+        text.lines().filter(|line| !line.contains("origins")).collect::<Vec<_>>().join("\n");
+    let mut folder = Folder::new().with("a.yaml", &without);
+    let (entries, problems) = folder.plan();
+    assert_eq!(entries, ["default/a -"]);
+    assert!(problems[0].contains("default/a spec.origins: give 1 to 16 origins"), "{problems:?}");
+}
+
+#[test]
+fn kinds_that_only_a_cluster_has_are_refused_by_name() {
+    let mut folder = Folder::new()
+        .with("c.yaml", &PROVIDER.replace("BffProvider", "ClusterBffProvider"))
+        .with("g.yaml", &PROVIDER.replace("BffProvider", "BffHostGrant"));
+    assert_eq!(
+        folder.plan().1,
+        [
+            "c.yaml:2: kind: is ClusterBffProvider: only on Kubernetes: write a BffProvider",
+            "g.yaml:2: kind: is BffHostGrant: only on Kubernetes: remove it, this folder's authors \
+             share its hosts",
+        ]
+    );
+}
+
+#[test]
+fn what_kubectl_prints_of_a_policy_is_a_file() {
+    let mut folder = Folder::new();
+    let status = "status:\n  conditions: [{type: Accepted, status: 'True'}]\n  origins: [x]\n";
+    folder.write("a.yaml", &policy("a", A, status));
+    assert_eq!(folder.plan(), (vec![format!("default/a {A}")], vec![]));
 }

@@ -168,3 +168,12 @@ fn every_origin_of_the_policy_is_accepted() {
     assert_eq!(parse("https://www.example.com:8443/a", &policy), Some("/a".to_owned()));
     assert_eq!(parse("https://www.example.com/a", &policy), None);
 }
+
+#[test]
+fn a_url_of_the_greatest_length_is_taken_and_a_longer_one_is_not() {
+    let policy = policy(&["https://shop.example.com"]);
+    let url = |length: usize| format!("/{}", "a".repeat(length - 1));
+    assert!(parse(&url(MAX_LENGTH), &policy).is_some());
+    assert!(parse(&url(MAX_LENGTH + 1), &policy).is_none());
+    assert!(parse(&url(MAX_LENGTH * 2), &policy).is_none());
+}

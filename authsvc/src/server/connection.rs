@@ -29,13 +29,18 @@ pub(super) struct Limits {
     pub(super) headers: Duration,
     /// Until the first byte of the next request.
     pub(super) idle: Duration,
+    /// While an answer is sent, until its reader takes some more of it.
+    pub(super) write: Duration,
 }
 
 impl Limits {
     /// Idle longer than nginx keeps a connection (60 s), so that it is never us who closes one that
     /// is about to be used.
-    pub(super) const USUAL: Self =
-        Self { headers: Duration::from_secs(10), idle: Duration::from_secs(75) };
+    pub(super) const USUAL: Self = Self {
+        headers: Duration::from_secs(10),
+        idle: Duration::from_secs(75),
+        write: Duration::from_secs(30),
+    };
 }
 
 /// The greatest size of a request's headers; gateways allow 32 KiB to 60 KiB.
@@ -49,7 +54,7 @@ pub(super) async fn serve(
     mut stopped: watch::Receiver<bool>,
 ) {
     let phase = Arc::new(Phase::default());
-    let io = TimedIo { stream, phase: Arc::clone(&phase), within: limits.headers, limit: None };
+    let io = TimedIo { stream, phase: Arc::clone(&phase), limits, limit: None, stalled: None };
     let service = service_fn(move |request: Request<Incoming>| {
         let answering = Answering::begin(&phase);
         let answer = router.clone().oneshot(request);
@@ -108,13 +113,33 @@ impl Drop for Answering {
     }
 }
 
-/// A socket that gives up on a request whose headers do not arrive.
+/// A socket that gives up on a request whose headers do not arrive, and on an answer that nobody
+/// takes.
 struct TimedIo {
     stream: TcpStream,
     phase: Arc<Phase>,
-    within: Duration,
+    limits: Limits,
     /// The end of the time for headers, and the phase that it was set in.
     limit: Option<(u64, Pin<Box<Sleep>>)>,
+    /// The end of the time for taking something, while nothing is taken.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl TimedIo {
+    fn bounded(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let within = self.limits.write;
+        let limit = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(within)));
+        ready!(limit.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
 }
 
 impl AsyncRead for TimedIo {
@@ -131,7 +156,7 @@ impl AsyncRead for TimedIo {
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         let arrived = buffer.filled().len() > before;
         if arrived && phase.is_multiple_of(2) && self.limit.is_none() {
-            self.limit = Some((phase, Box::pin(tokio::time::sleep(self.within))));
+            self.limit = Some((phase, Box::pin(tokio::time::sleep(self.limits.headers))));
         }
         if read.is_pending()
             && let Some((_, limit)) = &mut self.limit
@@ -149,7 +174,8 @@ impl AsyncWrite for TimedIo {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.bounded(context, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -165,7 +191,8 @@ impl AsyncWrite for TimedIo {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
+        self.bounded(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {

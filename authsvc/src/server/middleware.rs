@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -13,6 +12,7 @@ use http::header::{CACHE_CONTROL, CONNECTION};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
+use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
@@ -32,11 +32,11 @@ pub(super) fn around(
     router: Router,
     port: Port,
     app: &Arc<App>,
-    draining: &Arc<AtomicBool>,
+    draining: &watch::Receiver<bool>,
     traced: bool,
 ) -> Router {
     let app = Arc::clone(app);
-    let draining = Arc::clone(draining);
+    let draining = draining.clone();
     let router = router
         .layer(RequestBodyLimitLayer::new(MAX_BODY))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_WITHIN))
@@ -47,10 +47,10 @@ pub(super) fn around(
             (StatusCode::INTERNAL_SERVER_ERROR, [(CACHE_CONTROL, "no-store")]).into_response()
         }))
         .layer(from_fn(move |request: Request, next: Next| {
-            let draining = Arc::clone(&draining);
+            let draining = draining.clone();
             async move {
                 let mut response = next.run(request).await;
-                if draining.load(Ordering::Acquire) {
+                if *draining.borrow() {
                     // So that clients move to another replica before the port closes.
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }

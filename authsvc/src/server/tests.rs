@@ -297,7 +297,11 @@ async fn a_request_under_way_is_finished_when_the_port_closes() {
 
 #[tokio::test]
 async fn slow_headers_end_a_connection_and_idle_time_does_not() {
-    let limits = Limits { headers: Duration::from_millis(100), idle: Duration::from_mins(1) };
+    let limits = Limits {
+        headers: Duration::from_millis(100),
+        idle: Duration::from_mins(1),
+        ..Limits::USUAL
+    };
     let listener = listen(Router::new().route("/", get(|| async { "ok" })), limits);
     let mut slow = TcpStream::connect(listener.addr).await.unwrap();
     slow.write_all(b"GET / HTTP/1.1\r\nHost:").await.unwrap();
@@ -319,13 +323,36 @@ async fn slow_headers_end_a_connection_and_idle_time_does_not() {
 }
 
 #[tokio::test]
+async fn an_answer_that_nobody_takes_ends_its_connection() {
+    struct Sent(Arc<Notify>);
+    impl Drop for Sent {
+        fn drop(&mut self) {
+            self.0.notify_one();
+        }
+    }
+    let ended = Arc::new(Notify::new());
+    let sent = Arc::clone(&ended);
+    let endless = get(move || async move {
+        let chunk = |sent| async { Some((Ok::<_, io::Error>(vec![0_u8; 65_536]), sent)) };
+        axum::body::Body::from_stream(futures_util::stream::unfold(Sent(sent), chunk))
+    });
+    let limits = Limits { write: Duration::from_millis(100), ..Limits::USUAL };
+    let listener = listen(Router::new().route("/", endless), limits);
+    let mut reader = TcpStream::connect(listener.addr).await.unwrap();
+    reader.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    tokio::time::timeout(SOON, ended.notified()).await.unwrap();
+    listener.finish(SOON).await;
+}
+
+#[tokio::test]
 async fn a_defect_is_a_500_and_a_large_body_is_refused() {
     let folder = Folder::new();
     let running = folder.start().await;
     let routes = Router::new()
         .route("/defect", get(|| async { assert!(std::hint::black_box(false), "canary") }))
         .route("/body", post(|body: String| async move { body.len().to_string() }));
-    let guarded = middleware::around(routes, Port::Browser, &running.app, &Arc::default(), true);
+    let drained = running.draining.subscribe();
+    let guarded = middleware::around(routes, Port::Browser, &running.app, &drained, true);
     let listener = listen(guarded, Limits::USUAL);
     let answer = ask(listener.addr, "GET /defect HTTP/1.1\r\nHost: a\r\n").await;
     assert_eq!(status_of(&answer), 500);

@@ -297,3 +297,16 @@ async fn t068_a_bearer_token_without_a_session_is_401() {
         }
     }
 }
+
+#[tokio::test]
+async fn t020_a_method_in_another_case_is_no_method_and_an_extension_method_is_one() {
+    let app = app();
+    for dialect in DIALECTS {
+        for method in ["get", "Get", "gET", "PoST", "GET1", "G_T"] {
+            let answer = Ask::get("/public").method(method).ask(&app, dialect).await;
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{method}");
+        }
+        let answer = Ask::get("/public").method("M-SEARCH").ask(&app, dialect).await;
+        assert_eq!(answer.status, StatusCode::OK);
+    }
+}

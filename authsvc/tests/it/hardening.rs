@@ -1,5 +1,7 @@
 //! What reviews found, each as the request that showed it.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use vestibule_authsvc::policies::PolicyEntry;
 use vestibule_authsvc::session::keyring::Keyring;
@@ -64,8 +66,8 @@ async fn a_provider_that_cannot_be_set_up_does_not_replace_the_last_good_policy(
     let mut broken = compiled("shop", SHOP);
     broken.provider.ca_bundle =
         Some("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----".into());
-    let keyring = Keyring::ephemeral(&*app.app.random);
-    let refused = app.app.policies.install(vec![PolicyEntry::Accepted(Box::new(broken))], &keyring);
+    let keyring = Arc::new(Keyring::ephemeral(&*app.app.random));
+    let refused = app.app.policies.install(vec![PolicyEntry::accepted(Arc::new(broken))], &keyring);
     assert_eq!(refused.len(), 1, "it is told");
     let public = Ask::get("/public").ask(&app, "nginx").await;
     assert_eq!(public.status, StatusCode::OK, "the last good form goes on");

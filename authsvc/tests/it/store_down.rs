@@ -115,10 +115,19 @@ async fn a_store_that_does_not_answer_is_503_and_the_session_works_again_afterwa
 #[tokio::test]
 async fn what_needs_no_session_passes_while_the_store_is_down() {
     let (app, store) = app();
+    let cookie = app.session("shop", |_| {}).await;
     store.down.store(true, Ordering::SeqCst);
     for dialect in DIALECTS {
-        let public = Ask::get("/public").with(&[("cookie", "__Host-bff=x")]);
+        let public = Ask::get("/public").with(&[("cookie", &cookie)]);
         assert_eq!(public.ask(&app, dialect).await.status, StatusCode::OK);
+        let denied = Ask::get("/deny").with(&[("cookie", &cookie)]);
+        assert_eq!(denied.ask(&app, dialect).await.status, StatusCode::FORBIDDEN);
+        let preflight = Ask::get("/api").method("OPTIONS").with(&[
+            ("cookie", &cookie),
+            ("origin", "https://evil.example"),
+            ("access-control-request-method", "GET"),
+        ]);
+        assert_eq!(preflight.ask(&app, dialect).await.status, StatusCode::FORBIDDEN);
         let anonymous = Ask::get("/api").with(&FETCH).ask(&app, dialect).await;
         assert_eq!(anonymous.status, StatusCode::UNAUTHORIZED, "no cookie, no question");
     }

@@ -8,6 +8,7 @@ mod drafts;
 mod flows;
 mod idp;
 mod jose;
+mod probe;
 mod provider;
 mod site;
 mod steps;

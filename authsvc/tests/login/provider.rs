@@ -147,7 +147,7 @@ async fn t084_an_issuer_that_may_not_be_asked_is_refused_before_anything_is_fetc
     let good = provider_config("https://id.example.com");
     let first = providers.get(&good).unwrap();
     assert!(Arc::ptr_eq(&first, &providers.get(&good).unwrap()));
-    providers.retain(&[]);
+    providers.retain([]);
     assert!(!Arc::ptr_eq(&first, &providers.get(&good).unwrap()));
 }
 
@@ -250,4 +250,36 @@ async fn a_rotated_key_is_found_without_a_restart() {
     let header = json!({"alg": "RS256", "kid": "rsa2"});
     let rotated = jose::jwt(&header, &idp.claims("n", START), &Signer::OtherRsa);
     redeem(&provider, &idp, &rotated).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_provider_without_key_ids_rotates_by_exchanging_its_one_key() {
+    let (idp, clock) = idp_and_clock().await;
+    let one = |key| {
+        let mut jwk = jose::rsa_jwk(key, "");
+        jwk.as_object_mut().unwrap().remove("kid");
+        Reply::json(&json!({"keys": [jwk]}))
+    };
+    let token = |signer| jose::jwt(&json!({"alg": "RS256"}), &idp.claims("n", START), signer);
+    idp.reply("/jwks", one(&KEYS.rsa));
+    let provider = provider(&idp.issuer, &clock);
+    redeem(&provider, &idp, &token(&Signer::Rsa)).await.unwrap();
+    clock.advance(5);
+    idp.reply("/jwks", one(&KEYS.other_rsa));
+    redeem(&provider, &idp, &token(&Signer::OtherRsa)).await.unwrap();
+    assert_eq!(idp.seen("/jwks").len(), 2);
+}
+
+#[tokio::test]
+async fn t098_a_bad_signature_under_a_known_key_id_fetches_nothing() {
+    let (idp, clock) = idp_and_clock().await;
+    let provider = provider(&idp.issuer, &clock);
+    redeem(&provider, &idp, &idp.id_token("n", START, |_| {})).await.unwrap();
+    clock.advance(5);
+    for _ in 0..3 {
+        let result = redeem(&provider, &idp, &unknown_kid(&idp, "n", "rsa1")).await;
+        let Err(OidcError::Token(reason)) = result else { panic!("{result:?}") };
+        assert_eq!(reason, "its signature is not valid");
+    }
+    assert_eq!(idp.seen("/jwks").len(), 1);
 }

@@ -73,10 +73,10 @@ impl TestApp {
         let random: Arc<dyn Random> = Arc::new(SeededRandom::default());
         let as_clock: Arc<dyn Clock> = clock.clone();
         let live = Policies::new(Providers::new(as_clock.clone(), random.clone()));
-        let keyring = Keyring::ephemeral(&*random);
+        let keyring = Arc::new(Keyring::ephemeral(&*random));
         let entries = policies
             .iter()
-            .map(|(name, spec)| PolicyEntry::Accepted(Box::new(compiled(name, spec))))
+            .map(|(name, spec)| PolicyEntry::accepted(Arc::new(compiled(name, spec))))
             .collect();
         assert!(live.install(entries, &keyring).is_empty());
         let app = Arc::new(App {

@@ -6,7 +6,9 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Paths, Route};
+use super::rules;
+use super::{BffPolicyStatus, Paths, Route, TargetRef};
+use crate::bounds::{block, list, text};
 
 /// Protects one app: who logs in where, how long a session lives, and what each route asks for.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -18,18 +20,33 @@ use super::{Paths, Route};
     shortname = "bff",
     category = "vestibule",
     namespaced,
+    status = "BffPolicyStatus",
     derive = "PartialEq",
     doc = "Protects one app: who logs in where, how long a session lives, and what each route asks for.",
-    printcolumn = r#"{"name":"Origin","type":"string","jsonPath":".spec.origins[0]"}"#,
+    validation = Rule::new(rules::POLICY_NAME_RULE).message(Message::Message(rules::POLICY_NAME_MESSAGE.to_owned())),
+    printcolumn = r#"{"name":"Accepted","type":"string","jsonPath":".status.conditions[?(@.type==\"Accepted\")].status"}"#,
+    printcolumn = r#"{"name":"Programmed","type":"string","jsonPath":".status.conditions[?(@.type==\"Programmed\")].status"}"#,
     printcolumn = r#"{"name":"Provider","type":"string","jsonPath":".spec.providerRef.name"}"#,
-    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+    printcolumn = r#"{"name":"Origin","type":"string","jsonPath":".status.origins[0]"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
+    printcolumn = r#"{"name":"Reason","type":"string","priority":1,"jsonPath":".status.conditions[?(@.type==\"Accepted\")].reason"}"#,
+    printcolumn = r#"{"name":"Message","type":"string","priority":1,"jsonPath":".status.conditions[?(@.type==\"Accepted\")].message"}"#
 )]
 #[serde(rename_all = "camelCase")]
 pub struct BffPolicySpec {
+    /// What the policy protects, on Kubernetes: objects of its own namespace that route traffic to
+    /// the app. An `Ingress` or `IngressRoute` that names the policy in the annotation
+    /// `vestibule.dev/policy` is protected as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = rules::targets())]
+    pub target_refs: Vec<TargetRef>,
+
     /// The public URLs of the app as scheme, host and optional port, such as
     /// `https://shop.example.com`. One host belongs to one policy. `http` is accepted on loopback
-    /// only, or where the installation allows it for tests.
-    #[schemars(length(min = 1, max = 16))]
+    /// only, or where the installation allows it for tests. Default, on Kubernetes: what the hosts
+    /// and TLS settings of the targets say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = list(16, rules::origin()).set())]
     pub origins: Vec<String>,
 
     /// The provider that users log in at.
@@ -49,7 +66,7 @@ pub struct BffPolicySpec {
     /// What each route asks for; the most specific rule wins. A request that no rule matches needs
     /// a session.
     #[serde(default)]
-    #[schemars(length(max = 256))]
+    #[schemars(transform = list(256, block()))]
     pub routes: Vec<Route>,
 
     /// Exceptions to canonical paths. Without them a path with an encoded slash, a dot segment, a
@@ -72,6 +89,7 @@ pub struct BffPolicySpec {
     /// The path below which Vestibule answers on the app's own origins: `login`, `callback`,
     /// `session`, `logout` and the rest.
     #[serde(default = "default_base_path")]
+    #[schemars(transform = rules::base_path())]
     pub base_path: String,
 }
 
@@ -86,7 +104,8 @@ pub struct ProviderRef {
     /// The kind of the provider object.
     #[serde(default)]
     pub kind: ProviderKind,
-    /// The name of the provider object, in the policy's namespace.
+    /// The name of the provider object; a `BffProvider` is looked for in the policy's namespace.
+    #[schemars(transform = rules::name())]
     pub name: String,
 }
 
@@ -96,14 +115,18 @@ pub enum ProviderKind {
     /// A provider of the policy's own namespace.
     #[default]
     BffProvider,
+    /// A provider of the whole cluster, on Kubernetes.
+    ClusterBffProvider,
 }
 
 /// How Vestibule is registered at the provider: a confidential client (RFC 6749, section 2.1).
 /// Exactly one of `secretRef` and `privateKeyJwt` is given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = rules::client())]
 pub struct Client {
     /// The client identifier.
+    #[schemars(transform = text(1024).not_empty())]
     pub id: String,
 
     /// The client secret, in a Secret of the policy's namespace.
@@ -140,9 +163,11 @@ pub struct PrivateKeyJwt {
     /// The signature algorithm: `ES256`, `PS256` or `RS256`. Default: `ES256` for a P-256 key, else
     /// `RS256`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::assertion_algorithm())]
     pub algorithm: Option<String>,
     /// The `kid` that the provider knows the key by. Default: none is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = text(256))]
     pub key_id: Option<String>,
 }
 
@@ -152,8 +177,10 @@ pub struct PrivateKeyJwt {
 #[serde(rename_all = "camelCase")]
 pub struct SecretKeyRef {
     /// The Secret's name.
+    #[schemars(transform = rules::name())]
     pub name: String,
     /// The key within it.
+    #[schemars(transform = rules::secret_key())]
     pub key: String,
 }
 
@@ -162,20 +189,25 @@ pub struct SecretKeyRef {
 #[serde(rename_all = "camelCase", default)]
 pub struct Login {
     /// The scopes to request; must contain `openid`.
+    #[schemars(transform = rules::scopes())]
     pub scopes: Vec<String>,
     /// Whether authorization requests are pushed to the provider first (RFC 9126).
     pub par: Par,
     /// The `acr_values` to request at every login, most preferred first. The ID token must then
     /// carry one of them.
+    #[schemars(transform = rules::acr_values())]
     pub acr_values: Vec<String>,
     /// The greatest age of the user's authentication at the provider, as a duration. The ID
     /// token's `auth_time` must then fit.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::duration())]
     pub max_age: Option<String>,
     /// The resources that access tokens are for (RFC 8707): absolute URIs without a fragment.
+    #[schemars(transform = rules::resources())]
     pub resources: Vec<String>,
     /// Further parameters of the authorization request, such as `prompt` or `kc_idp_hint`. Those
     /// that the protocol sets itself are refused.
+    #[schemars(transform = rules::extra_parameters())]
     pub extra_parameters: BTreeMap<String, String>,
     /// Whether claims are completed from the provider's UserInfo endpoint at login.
     pub user_info: bool,
@@ -210,14 +242,18 @@ pub enum Par {
 /// How long a session lives, and its cookie.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(transform = rules::session())]
 pub struct Session {
     /// A session that is not used for this long ends.
+    #[schemars(transform = rules::duration())]
     pub idle_timeout: String,
     /// A session ends this long after the login, used or not.
+    #[schemars(transform = rules::duration())]
     pub absolute_timeout: String,
     /// The session cookie.
     pub cookie: Cookie,
     /// The claims that `GET /bff/session` shows to the app's scripts.
+    #[schemars(transform = rules::claims())]
     pub claims: Vec<String>,
 }
 
@@ -239,6 +275,7 @@ impl Default for Session {
 #[serde(rename_all = "camelCase", default)]
 pub struct Cookie {
     /// The cookie's name; must begin with `__Host-`.
+    #[schemars(transform = rules::cookie_name())]
     pub name: String,
     /// When browsers send the cookie on requests that other sites cause.
     pub same_site: SameSite,
@@ -266,6 +303,7 @@ pub enum SameSite {
 pub struct Csrf {
     /// The header that scripts send where the browser gives no Fetch Metadata, and from allowed
     /// CORS origins; any value counts.
+    #[schemars(transform = rules::csrf_header())]
     pub header: String,
 }
 
@@ -280,6 +318,7 @@ impl Default for Csrf {
 #[serde(rename_all = "camelCase", default)]
 pub struct Cors {
     /// Literal origins, such as `https://admin.example.com`.
+    #[schemars(transform = list(64, rules::origin()))]
     pub allowed_origins: Vec<String>,
 }
 
@@ -290,5 +329,6 @@ pub struct Logout {
     /// Where the browser goes after a logout, as a path on the app's origin. Default: Vestibule's
     /// own signed-out page. The provider must know it, joined to the origin, as a post-logout redirect URI.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::return_to())]
     pub return_to: Option<String>,
 }

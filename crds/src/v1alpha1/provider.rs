@@ -4,7 +4,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::SecretKeyRef;
+use super::{SecretKeyRef, rules};
 
 /// An OpenID provider (issuer) that policies of the same namespace log in at.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +26,7 @@ pub struct BffProviderSpec {
     /// The issuer identifier, exactly as the provider's discovery document and ID tokens state it
     /// (OpenID Connect Discovery 1.0, section 4.3). `https`; `http` is accepted on loopback only,
     /// or where the installation allows it for tests.
+    #[schemars(transform = rules::issuer())]
     pub issuer: String,
 
     /// A PEM bundle of the certificate authorities that sign the provider's TLS certificate, in a
@@ -36,9 +37,10 @@ pub struct BffProviderSpec {
     /// The time within which each request to the provider must be answered, as a duration such as
     /// `10s`. Between `1s` and `60s`.
     #[serde(default = "default_request_timeout")]
+    #[schemars(transform = rules::request_timeout())]
     pub request_timeout: String,
 }
 
-fn default_request_timeout() -> String {
+pub(super) fn default_request_timeout() -> String {
     "10s".to_owned()
 }

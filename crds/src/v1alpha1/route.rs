@@ -3,12 +3,17 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::rules;
+use crate::bounds::{block, list, text};
+
 /// One rule: the requests it matches, what they need, and what the app gets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = rules::route())]
 pub struct Route {
     /// The path to match, canonical and beginning with `/`. Case counts: an app that ignores it needs
     /// its rules where case cannot matter, at the root.
+    #[schemars(transform = rules::path(1024))]
     pub path: String,
     /// How the path is matched.
     #[serde(default)]
@@ -18,6 +23,7 @@ pub struct Route {
     /// names falls to the next less specific rule, so give a path that must not be open to other
     /// methods a rule for all of them as well.
     #[serde(default)]
+    #[schemars(transform = rules::methods())]
     pub methods: Vec<String>,
     /// Who may pass.
     #[serde(default)]
@@ -72,32 +78,39 @@ pub enum Unauthenticated {
 /// What the session must fulfil.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = rules::require())]
 pub struct Require {
     /// The authentication context class that the user must have logged in with. Another one leads
     /// to a step-up (RFC 9470).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::acr())]
     pub acr: Option<String>,
     /// The greatest age of the user's authentication, as a duration. An older one leads to a
     /// step-up (RFC 9470).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = rules::route_max_age())]
     pub max_age: Option<String>,
     /// A CEL expression over `claims` that must be true; anything else, an error too, is 403.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = text(1024))]
     pub expression: Option<String>,
 }
 
 /// What the app gets of the session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = rules::upstream())]
 pub struct Upstream {
     /// What goes into the `Authorization` header. What the client sent there never passes.
     #[serde(default)]
     pub authorization: UpstreamAuthorization,
     /// The audience of an identity JWT. Default: the client id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = text(1024))]
     pub audience: Option<String>,
     /// Further headers made from claims.
     #[serde(default)]
+    #[schemars(transform = rules::upstream_headers())]
     pub headers: Vec<UpstreamHeader>,
 }
 
@@ -120,10 +133,12 @@ pub enum UpstreamAuthorization {
 #[serde(rename_all = "camelCase")]
 pub struct UpstreamHeader {
     /// The header's name.
+    #[schemars(transform = rules::upstream_header())]
     pub name: String,
     /// A CEL expression over `claims`, such as `claims.sub`. Lists are joined with commas; an absent
     /// claim gives an empty header. A value that is not visible ASCII, or a list element with a
     /// comma, refuses the request: `percentEncode(claims.name)` makes ASCII of any text.
+    #[schemars(transform = text(1024))]
     pub value: String,
 }
 
@@ -132,6 +147,7 @@ pub struct UpstreamHeader {
 #[serde(rename_all = "camelCase", default)]
 pub struct Paths {
     /// Which encodings an app needs, under which prefix.
+    #[schemars(transform = list(64, block()))]
     pub admit: Vec<EncodingException>,
 }
 
@@ -141,8 +157,10 @@ pub struct Paths {
 #[serde(rename_all = "camelCase")]
 pub struct EncodingException {
     /// The prefix, on a segment border.
+    #[schemars(transform = rules::path(1024))]
     pub prefix: String,
     /// The encodings.
+    #[schemars(transform = list(8, block()))]
     pub encodings: Vec<AdmittedEncoding>,
 }
 

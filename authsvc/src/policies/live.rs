@@ -1,0 +1,91 @@
+//! One policy with everything that a request needs, made once per version.
+//!
+//! It must not know other policies, or where this one came from.
+
+use std::sync::Arc;
+
+use vestibule_policy::matching::{RouteKey, RouteTable};
+use vestibule_policy::model::{CompiledPolicy, CompiledRoute};
+use vestibule_policy::origin::Origin;
+use vestibule_policy::path::{PathError, Target};
+
+use crate::identity_jwt::IdentitySigner;
+use crate::oidc::Provider;
+use crate::session::Purpose;
+use crate::session::keyring::Keyring;
+use crate::session::seal::Sealer;
+
+/// A policy with everything that a request needs: keys derived, routes indexed.
+pub struct LivePolicy {
+    /// What was compiled.
+    pub compiled: Arc<CompiledPolicy>,
+    /// Seals this policy's session records.
+    pub session_sealer: Sealer,
+    /// Seals this policy's login transactions.
+    pub login_sealer: Sealer,
+    /// Signs this policy's identity JWTs.
+    pub identity: IdentitySigner,
+    /// Where this policy's users log in.
+    pub provider: Arc<Provider>,
+    routes: RouteTable,
+    unmatched: CompiledRoute,
+}
+
+impl LivePolicy {
+    /// Derives keys and indexes routes.
+    #[must_use]
+    pub fn new(
+        compiled: impl Into<Arc<CompiledPolicy>>,
+        keyring: &Keyring,
+        provider: Arc<Provider>,
+    ) -> Self {
+        let compiled = compiled.into();
+        let keys: Vec<RouteKey> = compiled
+            .routes
+            .iter()
+            .map(|route| RouteKey {
+                path: route.path.clone(),
+                exact: route.exact,
+                methods: route.methods.clone(),
+            })
+            .collect();
+        let uid = compiled.uid.as_str();
+        Self {
+            session_sealer: Sealer::new(keyring, uid, Purpose::Session),
+            login_sealer: Sealer::new(keyring, uid, Purpose::Login),
+            identity: IdentitySigner::new(keyring, uid),
+            provider,
+            routes: RouteTable::new(&keys),
+            unmatched: CompiledRoute::unmatched(),
+            compiled,
+        }
+    }
+
+    /// The rule for a request: the most specific one, else "a session is required".
+    ///
+    /// # Errors
+    /// Where the spellings of an admitted encoding would match different rules.
+    pub fn rule_for(&self, method: &str, target: &Target) -> Result<&CompiledRoute, PathError> {
+        let found = self.routes.find_for(method, target)?;
+        Ok(found.and_then(|index| self.compiled.routes.get(index)).unwrap_or(&self.unmatched))
+    }
+
+    /// The policy's origin that a `Host` names.
+    #[must_use]
+    pub fn origin_for(&self, host: &str) -> Option<&Origin> {
+        self.compiled.origins.iter().find(|origin| origin.matches_host(host))
+    }
+
+    /// Whether a path is one of our own endpoints: the base path, or below it.
+    #[must_use]
+    pub fn is_own_path(&self, path: &str) -> bool {
+        path.strip_prefix(&self.compiled.base_path)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// The absolute URL of one of our own endpoints on an origin.
+    #[must_use]
+    pub fn endpoint(&self, origin: &Origin, name: &str) -> String {
+        format!("{origin}{}/{name}", self.compiled.base_path)
+    }
+}

@@ -1,0 +1,156 @@
+//! What an install costs, and who keeps a host.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use vestibule_policy::model::{
+    CompiledClient, CompiledLogin, CompiledProvider, CompiledRoute, CompiledSession, Credential,
+    Par, SameSite,
+};
+use vestibule_policy::path::Exceptions;
+
+use super::*;
+use crate::clock::{ManualClock, Timestamp};
+use crate::random::SeededRandom;
+
+pub(crate) fn compiled(name: &str, origins: &[&str]) -> CompiledPolicy {
+    CompiledPolicy {
+        id: PolicyId { namespace: "default".to_owned(), name: name.to_owned() },
+        uid: format!("uid-of-{name}"),
+        origins: origins.iter().map(|text| Origin::parse(text).unwrap()).collect(),
+        provider: CompiledProvider {
+            issuer: "https://id.example.com".to_owned(),
+            ca_bundle: None,
+            request_timeout: Duration::from_secs(5),
+            allow_insecure: false,
+        },
+        client: CompiledClient {
+            id: name.to_owned(),
+            credential: Credential::Secret { method: None, value: SecretString::from("canary") },
+        },
+        login: CompiledLogin {
+            scopes: vec!["openid".to_owned()],
+            par: Par::WhenSupported,
+            acr_values: Vec::new(),
+            max_age: None,
+            resources: Vec::new(),
+            extra_parameters: std::collections::BTreeMap::new(),
+            user_info: false,
+        },
+        session: CompiledSession {
+            idle_timeout: 1800,
+            absolute_timeout: 43200,
+            cookie_name: "__Host-bff".to_owned(),
+            same_site: SameSite::Lax,
+            claims: Vec::new(),
+        },
+        routes: vec![CompiledRoute::unmatched()],
+        paths: Exceptions::default(),
+        csrf_header: "x-bff".to_owned(),
+        cors_origins: Vec::new(),
+        logout_return_to: "/".to_owned(),
+        base_path: "/bff".to_owned(),
+        upstream_headers: Vec::new(),
+    }
+}
+
+fn entry(name: &str, origins: &[&str]) -> PolicyEntry {
+    PolicyEntry::accepted(Arc::new(compiled(name, origins)))
+}
+
+fn policies() -> (Policies, Arc<Keyring>) {
+    let clock = Arc::new(ManualClock::new(Timestamp(1_800_000_000)));
+    let random = Arc::new(SeededRandom::default());
+    let keyring = Arc::new(Keyring::ephemeral(&*random));
+    (Policies::new(Providers::new(clock, random)), keyring)
+}
+
+fn live(policies: &Policies) -> HashSet<*const LivePolicy> {
+    policies.running().iter().filter_map(|one| one.live.as_ref().map(Arc::as_ptr)).collect()
+}
+
+fn holder(policies: &Policies, host: &str) -> Option<String> {
+    policies.find_by_host(host).map(|(policy, _)| policy.compiled.id.name.clone())
+}
+
+#[test]
+fn of_ten_thousand_policies_an_edit_makes_one_anew() {
+    let (policies, keyring) = policies();
+    let name = |index: usize| format!("p{index:05}");
+    let host = |index: usize| format!("https://p{index:05}.example.com");
+    let mut entries: Vec<PolicyEntry> =
+        (0..10_000).map(|index| entry(&name(index), &[&host(index)])).collect();
+    assert!(policies.install(entries.clone(), &keyring).is_empty());
+    // Held, so that no address is used again.
+    let held = policies.running();
+    let first = live(&policies);
+    assert_eq!(first.len(), 10_000);
+
+    policies.install(entries.clone(), &keyring);
+    assert_eq!(live(&policies), first, "nothing changed");
+    let equal = PolicyEntry::accepted(Arc::clone(entries[5].policy.as_ref().unwrap()));
+    entries[5] = equal;
+    entries[7] = entry(&name(7), &["https://moved.example.com"]);
+    policies.install(entries.clone(), &keyring);
+    let second = live(&policies);
+    assert_eq!((second.difference(&first).count(), second.len()), (1, 10_000));
+    assert_eq!(holder(&policies, "moved.example.com").as_deref(), Some("p00007"));
+    assert_eq!(holder(&policies, "p00007.example.com"), None);
+
+    let revision = Revision { generation: 2, ..(*entries[9].revision).clone() };
+    entries[9].revision = Arc::new(revision);
+    policies.install(entries, &keyring);
+    assert_eq!(live(&policies), second, "only the version's number changed");
+    drop(held);
+}
+
+#[test]
+fn other_keys_make_every_policy_anew() {
+    let (policies, keyring) = policies();
+    let entries = vec![entry("a", &["https://a.example.com"])];
+    policies.install(entries.clone(), &keyring);
+    let held = policies.running();
+    let first = live(&policies);
+    policies.install(entries, &Arc::new(Keyring::ephemeral(&SeededRandom::default())));
+    assert!(live(&policies).is_disjoint(&first));
+    drop(held);
+}
+
+#[test]
+fn t053_who_holds_a_host_keeps_it_and_who_claims_it_too_is_refused() {
+    let (policies, keyring) = policies();
+    let shop = "https://shop.example.com";
+    let (holding, claiming) = (entry("b", &[shop]), entry("a", &["https://a.example.com", shop]));
+    policies.install(vec![holding.clone()], &keyring);
+    for entries in [
+        vec![claiming.clone(), holding.clone()],
+        vec![holding.clone(), claiming.clone()],
+        vec![claiming.clone(), holding.clone()],
+    ] {
+        let problems = policies.install(entries, &keyring);
+        assert_eq!(problems.len(), 1);
+        assert!(problems[0].1.contains(shop), "{problems:?}");
+        assert_eq!(holder(&policies, "shop.example.com").as_deref(), Some("b"));
+        assert_eq!(holder(&policies, "a.example.com"), None);
+        assert!(matches!(policies.find("default", "a"), Lookup::Refused));
+        let running = policies.running();
+        let refused = running.iter().find(|one| one.id.name == "a").unwrap();
+        assert_eq!(refused.revision.state, RevisionState::Refused);
+        assert!(refused.revision.problem.is_some());
+    }
+    assert!(policies.install(vec![claiming], &keyring).is_empty());
+    assert_eq!(holder(&policies, "shop.example.com").as_deref(), Some("a"));
+}
+
+#[test]
+fn t053_of_two_that_come_at_once_neither_is_chosen_by_its_place_in_the_list() {
+    let shop = "https://shop.example.com";
+    let claims = [entry("a", &[shop]), entry("b", &[shop]), entry("c", &[shop])];
+    for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+        let (policies, keyring) = policies();
+        let entries = order.iter().map(|&index| claims[index].clone()).collect();
+        assert_eq!(policies.install(entries, &keyring).len(), 2);
+        assert_eq!(holder(&policies, "shop.example.com").as_deref(), Some("a"));
+    }
+}

@@ -1,0 +1,138 @@
+//! Policies from the operator: one Secret each, in Vestibule's namespace, watched.
+//!
+//! Thin: it connects, follows the events and publishes what `known` makes of them. Nothing that the
+//! API server fails to say changes anything: only a Secret that was deleted or replaced does.
+
+mod known;
+
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use k8s_openapi::api::core::v1::Secret;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client, Config};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use vestibule_crds::names::{COMPILED_LABEL, COMPILED_VALUE};
+
+use super::{Load, PolicySource};
+use known::Known;
+
+/// How many events are taken together at most, so that a flood cannot put off what came first.
+const MAX_BATCH: usize = 4096;
+
+/// Why there is no cluster.
+#[derive(Debug, thiserror::Error)]
+pub enum KubernetesError {
+    /// Neither a service account nor a kubeconfig.
+    #[error("there is no way to the cluster: run in a pod with a service account ({0})")]
+    Config(#[from] kube::config::InferConfigError),
+    /// What is configured cannot be used.
+    #[error("the way to the cluster cannot be used: {0}")]
+    Client(#[from] kube::Error),
+}
+
+/// Policies from the operator.
+pub struct KubernetesSource {
+    loads: watch::Receiver<Option<Load>>,
+    following: JoinHandle<()>,
+}
+
+impl Drop for KubernetesSource {
+    fn drop(&mut self) {
+        self.following.abort();
+    }
+}
+
+impl KubernetesSource {
+    /// Begins to watch; waits for nothing.
+    ///
+    /// # Errors
+    /// Where no cluster is configured.
+    pub async fn connect(namespace: Option<String>) -> Result<Self, KubernetesError> {
+        let config = Config::infer().await?;
+        let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
+        Ok(Self::of(Client::try_from(config)?, namespace))
+    }
+
+    fn of(client: Client, namespace: String) -> Self {
+        tracing::info!(namespace, "policies are taken from the cluster");
+        let secrets: Api<Secret> = Api::namespaced(client, &namespace);
+        // In pages, not streamed: of a streamed list the watcher does not say when it begins anew,
+        // and what was deleted between two attempts would count for ever (kube-runtime 4.2).
+        let config =
+            watcher::Config::default().labels(&format!("{COMPILED_LABEL}={COMPILED_VALUE}"));
+        Self::follow(namespace, watcher(secrets, config).default_backoff())
+    }
+
+    fn follow<S>(namespace: String, events: S) -> Self
+    where
+        S: Stream<Item = watcher::Result<Event<Secret>>> + Send + 'static,
+    {
+        let (publish, loads) = watch::channel(None);
+        let known = Arc::new(Mutex::new(Known::new(namespace)));
+        let following = tokio::spawn(async move { follow(events, &known, &publish).await });
+        Self { loads, following }
+    }
+}
+
+/// Takes whatever is there, then publishes: a burst is one load, a single edit is one at once.
+async fn follow<S>(events: S, known: &Arc<Mutex<Known>>, publish: &watch::Sender<Option<Load>>)
+where
+    S: Stream<Item = watcher::Result<Event<Secret>>>,
+{
+    let mut events = pin!(events);
+    while let Some(first) = events.next().await {
+        let mut batch = Vec::new();
+        let mut next = Some(first);
+        while let Some(event) = next {
+            match event {
+                Ok(event) => batch.push(event),
+                Err(error) => {
+                    tracing::warn!(%error, "the watch of policies: what runs stays");
+                }
+            }
+            next =
+                if batch.len() < MAX_BATCH { events.next().now_or_never().flatten() } else { None };
+        }
+        let known = Arc::clone(known);
+        // Compiling expressions takes a while at ten thousand policies.
+        let taken = tokio::task::spawn_blocking(move || {
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            for event in batch {
+                known.take(event);
+            }
+            known.load_if_changed()
+        });
+        match taken.await {
+            Ok(Some(load)) => drop(publish.send_replace(Some(load))),
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "a change of policies was not understood"),
+        }
+    }
+}
+
+impl PolicySource for KubernetesSource {
+    fn next(&mut self) -> BoxFuture<'_, Load> {
+        async move {
+            loop {
+                if self.loads.changed().await.is_err() {
+                    // Nobody tells of changes any more: what runs stays.
+                    std::future::pending::<()>().await;
+                }
+                if let Some(load) = self.loads.borrow_and_update().clone() {
+                    return load;
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod wire_tests;
