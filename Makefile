@@ -13,7 +13,7 @@ export VESTIBULE_CACHE CARGO_TARGET_DIR
 .NOTPARALLEL:
 
 CARGO := cargo
-CRATES := vestibule-crds vestibule-policy vestibule-authsvc vestibule-cli vestibule-e2e
+CRATES := vestibule-crds vestibule-policy vestibule-authsvc vestibule-cli vestibule-operator vestibule-e2e
 TYPOS := $(VESTIBULE_CACHE)/tools/typos-$(shell sed -n 's/^TYPOS_VERSION=//p' e2e/tools.env)/typos
 
 .PHONY: help
@@ -38,12 +38,28 @@ setup: ## Installs what the end-to-end tests start and this machine lacks.
 
 .PHONY: binaries
 binaries: ## Builds the programs that the end-to-end tests start.
-	$(CARGO) build --locked -p vestibule-authsvc -p vestibule-cli
+	$(CARGO) build --locked -p vestibule-authsvc -p vestibule-cli -p vestibule-operator \
+		-p vestibule-e2e --bins
 
 .PHONY: e2e
 e2e: setup binaries ## The end-to-end tests alone; T=name runs those whose name has it.
 	VESTIBULE_BIN_DIR=$(CARGO_TARGET_DIR)/debug \
 		$(CARGO) test --locked -p vestibule-e2e -- $(T)
+
+.PHONY: cluster
+cluster: setup binaries ## Leaves a one-node Kubernetes running, with Vestibule installed (needs root).
+	VESTIBULE_BIN_DIR=$(CARGO_TARGET_DIR)/debug $(CARGO_TARGET_DIR)/debug/cluster up
+
+.PHONY: cluster-down
+cluster-down: binaries ## Removes it.
+	VESTIBULE_BIN_DIR=$(CARGO_TARGET_DIR)/debug $(CARGO_TARGET_DIR)/debug/cluster down
+
+# Outside CI: N=1000 alone takes minutes.
+.PHONY: scale
+scale: setup ## Thousands of policies on a real API server: times, memory, writes (N="1000 10000").
+	$(CARGO) build --locked --release -p vestibule-authsvc -p vestibule-operator -p vestibule-e2e --bins
+	VESTIBULE_BIN_DIR=$(CARGO_TARGET_DIR)/release $(CARGO_TARGET_DIR)/release/scale \
+		$(or $(N),1000 10000)
 
 .PHONY: demo
 demo: ## A login in your browser, at http://localhost:8080.

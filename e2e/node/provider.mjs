@@ -1,6 +1,6 @@
-// A certified OpenID provider on loopback, with users who accept any password, counters of what it
+// A certified OpenID provider on loopback, or at `host`, with users who accept any password, counters of what it
 // was asked, and switches for faults. Usage: node provider.mjs CONFIG.json, where CONFIG.json is
-// { port, controlPort, clientSecret, redirectUris, postLogoutRedirectUris, clientJwks? }.
+// { host?, port, controlPort, clientSecret, redirectUris, postLogoutRedirectUris, clientJwks? }.
 // Prints one JSON line once it listens.
 import { createServer } from 'node:http';
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
@@ -8,7 +8,8 @@ import { readFileSync } from 'node:fs';
 import { Provider, interactionPolicy } from 'oidc-provider';
 
 const config = JSON.parse(readFileSync(process.argv[2], 'utf8'));
-const issuer = `http://127.0.0.1:${config.port}`;
+const host = config.host ?? '127.0.0.1';
+const issuer = `http://${host}:${config.port}`;
 
 const people = {
   alice: { name: 'Alice Example', email: 'alice@example.test', groups: ['staff'] },
@@ -212,7 +213,7 @@ createServer((req, res) => {
     return;
   }
   provider.callback()(req, res);
-}).listen(config.port, '127.0.0.1', () => {
+}).listen(config.port, host, () => {
   createServer(async (req, res) => {
     if (req.method === 'POST') {
       // Replaces what is given. `rotate` makes new signing keys; sessions and codes live on.

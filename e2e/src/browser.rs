@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use url::Url;
+use url::{Host, Url};
 
 use crate::http::{Request, Response};
 
@@ -329,9 +329,13 @@ impl Browser {
         if let Some(address) = self.resolved.get(&url.origin().ascii_serialization()) {
             return *address;
         }
-        let loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1"));
-        assert!(loopback && url.scheme() == "http", "this browser does not reach {url}");
-        SocketAddr::from(([127, 0, 0, 1], url.port().unwrap_or(80)))
+        assert_eq!(url.scheme(), "http", "this browser does not reach {url}");
+        let port = url.port().unwrap_or(80);
+        match url.host() {
+            Some(Host::Ipv4(address)) => SocketAddr::from((address, port)),
+            Some(Host::Domain("localhost")) => SocketAddr::from(([127, 0, 0, 1], port)),
+            _ => panic!("this browser does not reach {url}"),
+        }
     }
 }
 

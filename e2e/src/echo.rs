@@ -22,7 +22,13 @@ impl Echo {
     /// `{method, target, headers: [[name, value], …], body}`.
     #[must_use]
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
+        Self::listen(SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    /// Starts it at that address: in a cluster, the pod's.
+    #[must_use]
+    pub fn listen(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).expect("a free port");
         let address = listener.local_addr().expect("a bound address");
         let echo = Self { address, seen: Arc::default() };
         let server = echo.clone();

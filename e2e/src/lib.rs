@@ -9,14 +9,18 @@
     reason = "a harness whose parts do not start fails the test, with the reason"
 )]
 
+pub mod apiserver;
+pub mod app;
 pub mod authsvc;
 pub mod browser;
 pub mod chromium;
+pub mod cluster;
 pub mod collector;
 pub mod corpus;
 pub mod echo;
 pub mod gateway;
 pub mod http;
+pub mod installation;
 pub mod keycloak;
 pub mod nginx;
 pub mod process;

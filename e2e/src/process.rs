@@ -51,6 +51,12 @@ impl Process {
         }
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What the process has printed so far.
     #[must_use]
     pub fn log(&self) -> String {

@@ -28,9 +28,16 @@ impl Provider {
     /// at these origins. Users are `alice` (of the group staff), `bob` (guests) and any other name.
     #[must_use]
     pub fn start(dir: &Path, origins: &[&str], client_jwks: Option<Value>) -> Self {
+        Self::start_at("127.0.0.1", dir, origins, client_jwks)
+    }
+
+    /// Starts one at another address of this machine, such as one that pods reach too.
+    #[must_use]
+    pub fn start_at(host: &str, dir: &Path, origins: &[&str], client_jwks: Option<Value>) -> Self {
         let (port, control) = (free_port(), free_port());
         let urls = |path: &str| origins.iter().map(|o| format!("{o}{path}")).collect::<Vec<_>>();
         let mut config = json!({
+            "host": host,
             "port": port,
             "controlPort": control,
             "clientSecret": CLIENT_SECRET,
@@ -50,7 +57,7 @@ impl Provider {
             Request::get("/", "c").try_send(loopback(control))
         });
         Self {
-            issuer: format!("http://127.0.0.1:{port}"),
+            issuer: format!("http://{host}:{port}"),
             control: loopback(control),
             _process: process,
         }

@@ -24,17 +24,22 @@ pub fn version(name: &str) -> &'static str {
         .unwrap_or_else(|| panic!("{name} is not in e2e/tools.env"))
 }
 
-/// A tool that `e2e/setup.sh` put into the cache.
+/// The folder that outlives the tests: tools, and what the tests make once.
 #[must_use]
-pub fn cached(path: &str) -> PathBuf {
-    let cache = std::env::var_os("VESTIBULE_CACHE").map_or_else(
+pub fn cache() -> PathBuf {
+    std::env::var_os("VESTIBULE_CACHE").map_or_else(
         || {
             let home = std::env::var_os("HOME").expect("HOME is set");
             Path::new(&home).join(".cache/vestibule")
         },
         PathBuf::from,
-    );
-    let tool = cache.join("tools").join(path);
+    )
+}
+
+/// A tool that `e2e/setup.sh` put into the cache.
+#[must_use]
+pub fn cached(path: &str) -> PathBuf {
+    let tool = cache().join("tools").join(path);
     assert!(tool.exists(), "{} is missing: run e2e/setup.sh", tool.display());
     tool
 }

@@ -1,0 +1,249 @@
+//! An app as its team deploys it: a namespace, the app, its TLS certificate, a provider of its own, a
+//! `BffPolicy` and an Ingress. What differs between tests is in its fields.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::browser::Browser;
+use crate::cluster::{Image, NODE};
+use crate::http::{Request, Response};
+use crate::installation::{Guise, Installation};
+use crate::process::eventually;
+use crate::provider::{CLIENT_SECRET, Provider};
+
+/// How long a policy may take until it is in force everywhere, and a gateway to follow.
+pub const LIMIT: Duration = Duration::from_secs(45);
+
+/// The usual routes.
+pub const ROUTES: &str = r#"
+    - {path: /public, access: Public}
+    - {path: /denied, access: Deny}
+    - path: /staff
+      require: {expression: 'claims.groups.exists(g, g == "staff")'}
+    - path: /
+      upstream:
+        authorization: AccessToken
+        headers: [{name: X-User, value: claims.sub}, {name: X-Groups, value: claims.groups}]
+"#;
+
+/// A deployed app.
+#[derive(Debug)]
+pub struct App {
+    /// Its namespace, and the first label of its host.
+    pub namespace: String,
+    /// How its Ingress is served.
+    pub guise: Guise,
+    /// Its public host.
+    pub host: String,
+    /// Where its users log in.
+    pub provider: Provider,
+    /// Its files.
+    pub dir: TempDir,
+}
+
+impl App {
+    /// Deploys everything but the policy and the Ingress.
+    #[must_use]
+    pub fn deploy(on: &Installation, namespace: &str, guise: Guise) -> Self {
+        let dir = TempDir::with_prefix("vestibule-app-").expect("a temporary folder");
+        let host = format!("{namespace}.example.test");
+        let provider = Provider::start_at(NODE, dir.path(), &[&format!("https://{host}")], None);
+        on.apply(&format!(
+            "apiVersion: v1
+kind: Namespace
+metadata: {{name: {namespace}}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: echo, namespace: {namespace}}}
+spec:
+  selector: {{matchLabels: {{app: echo}}}}
+  template:
+    metadata: {{labels: {{app: echo}}}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers: [{{name: echo, image: '{image}', imagePullPolicy: Never, readinessProbe: {{tcpSocket: {{port: 8000}}, periodSeconds: 1}}}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: echo, namespace: {namespace}}}
+spec: {{selector: {{app: echo}}, ports: [{{port: 80, targetPort: 8000}}]}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {{name: shop-oidc, namespace: {namespace}}}
+stringData: {{client-secret: {CLIENT_SECRET}}}
+---
+apiVersion: vestibule.dev/v1alpha1
+kind: BffProvider
+metadata: {{name: idp, namespace: {namespace}}}
+spec: {{issuer: '{issuer}'}}
+",
+            image = Image::echo().reference(),
+            issuer = provider.issuer,
+        ));
+        certificate(on, namespace, &host, dir.path());
+        on.wait_for_rollout(namespace, "echo", LIMIT);
+        Self { namespace: namespace.to_owned(), guise, host, provider, dir }
+    }
+
+    /// Deploys everything and waits until the policy is in force and the gateway asks.
+    #[must_use]
+    pub fn start(on: &Installation, namespace: &str, guise: Guise) -> Self {
+        let app = Self::deploy(on, namespace, guise);
+        on.apply(&app.policy(ROUTES));
+        on.apply(&app.ingress(""));
+        app.wait_until_protected(on);
+        app
+    }
+
+    /// Waits until the policy is in force and the gateway serves the app by it.
+    pub fn wait_until_protected(&self, on: &Installation) {
+        on.wait_for(&["-n", &self.namespace, "bffpolicy/shop"], "condition=Programmed", LIMIT);
+        let served = eventually(LIMIT, || {
+            let answer = self.ask(on, "/bff/session");
+            (answer.status == 401).then_some(())
+        });
+        assert!(served.is_some(), "/bff is not served: {}", self.ask(on, "/bff/session"));
+        let served = eventually(LIMIT, || (self.ask(on, "/").status == 401).then_some(()));
+        assert!(served.is_some(), "the app is not protected: {}", self.ask(on, "/"));
+    }
+
+    /// The policy, with these routes.
+    #[must_use]
+    pub fn policy(&self, routes: &str) -> String {
+        self.policy_of("shop", &format!("  routes: {routes}"))
+    }
+
+    /// A policy of that name with these lines of its `spec`.
+    #[must_use]
+    pub fn policy_of(&self, name: &str, spec: &str) -> String {
+        format!(
+            "apiVersion: vestibule.dev/v1alpha1
+kind: BffPolicy
+metadata: {{name: {name}, namespace: {}}}
+spec:
+  providerRef: {{name: idp}}
+  client: {{id: shop, secretRef: {{name: shop-oidc, key: client-secret}}}}
+{spec}
+",
+            self.namespace
+        )
+    }
+
+    /// The Ingress, with these further annotations, each a line such as `key: value`.
+    #[must_use]
+    pub fn ingress(&self, annotations: &str) -> String {
+        let more = annotations.lines().fold(String::new(), |all, line| all + "\n    " + line);
+        format!(
+            "apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata:
+  name: shop
+  namespace: {namespace}
+  annotations:
+    vestibule.dev/policy: shop
+    # Tests of single requests come in plain HTTP, as from a load balancer that ends TLS.
+    nginx.ingress.kubernetes.io/ssl-redirect: 'false'{more}
+spec:
+  ingressClassName: {class}
+  tls: [{{hosts: [{host}], secretName: shop-tls}}]
+  rules:
+    - host: {host}
+      http:
+        paths: [{{path: /, pathType: Prefix, backend: {{service: {{name: echo, port: {{number: 80}}}}}}}}]
+",
+            namespace = self.namespace,
+            class = self.guise.class(),
+            host = self.host,
+        )
+    }
+
+    /// The public origin.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        format!("https://{}", self.host)
+    }
+
+    /// The public URL of a path.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("https://{}{path}", self.host)
+    }
+
+    /// What the gateway answers to a script's GET without a session.
+    #[must_use]
+    pub fn ask(&self, on: &Installation, path: &str) -> Response {
+        let request = Request::get(path, &self.host).header("Accept", "application/json");
+        request.try_send(on.gateway(self.guise, 8000)).unwrap_or_default()
+    }
+
+    /// A browser that finds the app, as behind a load balancer that ends TLS.
+    #[must_use]
+    pub fn browser(&self, on: &Installation) -> Browser {
+        let mut browser = Browser::default();
+        browser.resolve(&self.origin(), on.gateway(self.guise, 8000));
+        browser
+    }
+
+    /// A browser that is logged in as `user`.
+    #[must_use]
+    pub fn logged_in(&self, on: &Installation, user: &str) -> Browser {
+        let mut browser = self.browser(on);
+        let page = browser.log_in(&self.url("/api"), user);
+        assert_eq!(page.response.status, 200, "{page}");
+        browser
+    }
+
+    /// The policy object, as the API server has it.
+    #[must_use]
+    pub fn status(&self, on: &Installation, policy: &str) -> Value {
+        on.get(&["-n", &self.namespace, &format!("bffpolicy/{policy}")])["status"].clone()
+    }
+
+    /// A condition of a policy.
+    #[must_use]
+    pub fn condition(&self, on: &Installation, policy: &str, kind: &str) -> Option<Value> {
+        let status = self.status(on, policy);
+        let conditions = status["conditions"].as_array()?;
+        conditions.iter().find(|condition| condition["type"] == kind).cloned()
+    }
+
+    /// Waits until a condition has this status and reason, and returns its message.
+    #[expect(clippy::must_use_candidate, reason = "waiting is the point for most tests")]
+    pub fn wait_for_condition(
+        &self,
+        on: &Installation,
+        policy: &str,
+        [kind, status, reason]: [&str; 3],
+    ) -> String {
+        let found = eventually(LIMIT, || {
+            let condition = self.condition(on, policy, kind)?;
+            let met = condition["status"] == status && condition["reason"] == reason;
+            met.then(|| condition["message"].as_str().unwrap_or_default().to_owned())
+        });
+        found
+            .unwrap_or_else(|| panic!("no {kind}={status} {reason}: {:#}", self.status(on, policy)))
+    }
+}
+
+fn certificate(on: &Installation, namespace: &str, host: &str, dir: &Path) {
+    let (key, cert) = (dir.join("tls.key"), dir.join("tls.crt"));
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
+        .args(["-nodes", "-days", "2", "-subj", &format!("/CN={host}")])
+        .args(["-addext", &format!("subjectAltName=DNS:{host}")])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&cert)
+        .output()
+        .expect("openssl runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let (cert, key) = (format!("--cert={}", cert.display()), format!("--key={}", key.display()));
+    on.kubectl(&["-n", namespace, "create", "secret", "tls", "shop-tls", &cert, &key]);
+}

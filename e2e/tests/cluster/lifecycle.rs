@@ -1,0 +1,89 @@
+//! The charts over their life: refused objects, `helm test`, upgrade. The uninstall has a cluster of
+//! its own (`cluster_uninstall`).
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use vestibule_e2e::app::{App, LIMIT};
+use vestibule_e2e::installation::{self, Guise, Installation, NAMESPACE, chart};
+use vestibule_e2e::tools::repository;
+
+/// What a file of examples is about, as the first line of a refused one says.
+fn expected(text: &str) -> Option<&str> {
+    text.lines().next()?.strip_prefix("# expect: ")
+}
+
+#[test]
+fn t067_t113_the_api_server_accepts_and_refuses_the_examples() {
+    let on = Installation::shared();
+    let folder = repository().join("crds/examples");
+    let (mut accepted, mut refused, mut wrong) = (0, 0, Vec::new());
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let output = on.try_kubectl(&[
+            "apply",
+            "--dry-run=server",
+            "--validate=strict",
+            "-f",
+            &path.display().to_string(),
+        ]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        match expected(&text) {
+            None if output.status.success() => accepted += 1,
+            Some(reason) if !output.status.success() && said.contains(reason) => refused += 1,
+            _ => wrong.push(format!("{}: {said}", name(&path))),
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+    assert!(accepted > 3 && refused > 30, "{accepted} accepted, {refused} refused");
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+#[test]
+fn helm_test_passes() {
+    let on = Installation::shared();
+    let said = on.helm(&["test", "vestibule", "-n", NAMESPACE, "--timeout=2m"]);
+    assert!(said.contains("Succeeded"), "{said}");
+}
+
+#[test]
+fn an_upgrade_fails_no_request() {
+    let on = Installation::shared_alone();
+    let app = App::start(&on, "upgrade", Guise::Traefik);
+    let mut browser = app.logged_in(&on, "alice");
+    let done = AtomicBool::new(false);
+    let values = on.dir().join("upgraded.yaml");
+    // Both Deployments roll; the embedded Redis stays, or its sessions would go.
+    let upgraded = installation::values()
+        .replace("drainSeconds: 3", "drainSeconds: 3, podAnnotations: {upgraded: 'yes'}")
+        + "operator: {podAnnotations: {upgraded: 'yes'}}\n";
+    std::fs::write(&values, upgraded).unwrap();
+    let (count, failures) = std::thread::scope(|scope| {
+        let load = scope.spawn(|| {
+            let (mut count, mut failures) = (0_u32, Vec::new());
+            while !done.load(Ordering::Acquire) {
+                let answer = browser.fetch(&app.origin(), &app.url("/api"));
+                count += 1;
+                if answer.status != 200 {
+                    failures.push(answer.to_string());
+                }
+            }
+            (count, failures)
+        });
+        let (crds, vestibule) = (chart("vestibule-crds"), chart("vestibule"));
+        on.helm(&["upgrade", "vestibule-crds", &crds, "-n", NAMESPACE]);
+        let values = values.display().to_string();
+        let upgrade = ["upgrade", "vestibule", &vestibule, "-n", NAMESPACE, "-f", &values];
+        on.helm(&[&upgrade[..], &["--wait", "--timeout=3m"]].concat());
+        on.wait_for_rollout(NAMESPACE, "vestibule-authsvc", LIMIT * 2);
+        done.store(true, Ordering::Release);
+        load.join().unwrap()
+    });
+    assert!(count > 20, "{count} requests are no load");
+    assert_eq!(failures, Vec::<String>::new(), "of {count}");
+    app.wait_for_condition(&on, "shop", ["Programmed", "True", "Programmed"]);
+}

@@ -1,0 +1,14 @@
+//! The operator on a bare API: it crashes, its calls fail, its watches break and tell old news, and
+//! objects are unreadable. It must end with the same objects every time, and open nothing on its way.
+//! The tests wait for each other: each disturbs the operator.
+#![expect(clippy::unwrap_used, reason = "what is not there fails the test")]
+
+mod bench;
+mod crashes;
+mod deleted_news;
+mod failures;
+mod history;
+mod old_news;
+mod quiet;
+mod slow_replica;
+mod unreadable;
