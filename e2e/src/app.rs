@@ -9,9 +9,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::browser::Browser;
-use crate::cluster::{Image, NODE};
+use crate::cluster::{Cluster, Image, NODE};
 use crate::http::{Request, Response};
-use crate::installation::{Guise, Installation};
+use crate::installation::Guise;
 use crate::process::eventually;
 use crate::provider::{CLIENT_SECRET, Provider};
 
@@ -48,7 +48,7 @@ pub struct App {
 impl App {
     /// Deploys everything but the policy and the Ingress.
     #[must_use]
-    pub fn deploy(on: &Installation, namespace: &str, guise: Guise) -> Self {
+    pub fn deploy(on: &Cluster, namespace: &str, guise: Guise) -> Self {
         let dir = TempDir::with_prefix("vestibule-app-").expect("a temporary folder");
         let host = format!("{namespace}.example.test");
         let provider = Provider::start_at(NODE, dir.path(), &[&format!("https://{host}")], None);
@@ -93,7 +93,7 @@ spec: {{issuer: '{issuer}'}}
 
     /// Deploys everything and waits until the policy is in force and the gateway asks.
     #[must_use]
-    pub fn start(on: &Installation, namespace: &str, guise: Guise) -> Self {
+    pub fn start(on: &Cluster, namespace: &str, guise: Guise) -> Self {
         let app = Self::deploy(on, namespace, guise);
         on.apply(&app.policy(ROUTES));
         on.apply(&app.ingress(""));
@@ -102,7 +102,7 @@ spec: {{issuer: '{issuer}'}}
     }
 
     /// Waits until the policy is in force and the gateway serves the app by it.
-    pub fn wait_until_protected(&self, on: &Installation) {
+    pub fn wait_until_protected(&self, on: &Cluster) {
         on.wait_for(&["-n", &self.namespace, "bffpolicy/shop"], "condition=Programmed", LIMIT);
         let served = eventually(LIMIT, || {
             let answer = self.ask(on, "/bff/session");
@@ -177,14 +177,14 @@ spec:
 
     /// What the gateway answers to a script's GET without a session.
     #[must_use]
-    pub fn ask(&self, on: &Installation, path: &str) -> Response {
+    pub fn ask(&self, on: &Cluster, path: &str) -> Response {
         let request = Request::get(path, &self.host).header("Accept", "application/json");
         request.try_send(on.gateway(self.guise, 8000)).unwrap_or_default()
     }
 
     /// A browser that finds the app, as behind a load balancer that ends TLS.
     #[must_use]
-    pub fn browser(&self, on: &Installation) -> Browser {
+    pub fn browser(&self, on: &Cluster) -> Browser {
         let mut browser = Browser::default();
         browser.resolve(&self.origin(), on.gateway(self.guise, 8000));
         browser
@@ -192,7 +192,7 @@ spec:
 
     /// A browser that is logged in as `user`.
     #[must_use]
-    pub fn logged_in(&self, on: &Installation, user: &str) -> Browser {
+    pub fn logged_in(&self, on: &Cluster, user: &str) -> Browser {
         let mut browser = self.browser(on);
         let page = browser.log_in(&self.url("/api"), user);
         assert_eq!(page.response.status, 200, "{page}");
@@ -201,23 +201,22 @@ spec:
 
     /// The policy object, as the API server has it.
     #[must_use]
-    pub fn status(&self, on: &Installation, policy: &str) -> Value {
+    pub fn status(&self, on: &Cluster, policy: &str) -> Value {
         on.get(&["-n", &self.namespace, &format!("bffpolicy/{policy}")])["status"].clone()
     }
 
     /// A condition of a policy.
     #[must_use]
-    pub fn condition(&self, on: &Installation, policy: &str, kind: &str) -> Option<Value> {
+    pub fn condition(&self, on: &Cluster, policy: &str, kind: &str) -> Option<Value> {
         let status = self.status(on, policy);
         let conditions = status["conditions"].as_array()?;
         conditions.iter().find(|condition| condition["type"] == kind).cloned()
     }
 
     /// Waits until a condition has this status and reason, and returns its message.
-    #[expect(clippy::must_use_candidate, reason = "waiting is the point for most tests")]
     pub fn wait_for_condition(
         &self,
-        on: &Installation,
+        on: &Cluster,
         policy: &str,
         [kind, status, reason]: [&str; 3],
     ) -> String {
@@ -231,7 +230,7 @@ spec:
     }
 }
 
-fn certificate(on: &Installation, namespace: &str, host: &str, dir: &Path) {
+fn certificate(on: &Cluster, namespace: &str, host: &str, dir: &Path) {
     let (key, cert) = (dir.join("tls.key"), dir.join("tls.crt"));
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])

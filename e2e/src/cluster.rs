@@ -134,6 +134,14 @@ impl Cluster {
         self.control_plane.start_api_server();
     }
 
+    /// Lets a process outlive this one; it ends with the cluster.
+    pub fn adopt(&self, name: &str, process: crate::process::Process) {
+        let id = process.id();
+        let start = record::start_time(id).expect("the process runs");
+        self.record.note(&record::Made::Process { id, start, name: name.to_owned() });
+        std::mem::forget(process);
+    }
+
     /// Leaves it running when this process ends, until [`Cluster::remove_kept`].
     pub fn keep(mut self) {
         self.record.keep();

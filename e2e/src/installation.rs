@@ -4,9 +4,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
+use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use crate::cluster::programs::tool;
 use crate::cluster::{Cluster, Image, Shared};
 use crate::process::eventually;
 use crate::tools::{cached, repository, version};
@@ -81,7 +83,10 @@ impl Installation {
         assert!(installed, "the installation failed: the first test says why");
         Self { cluster }
     }
+}
 
+/// What is asked of a cluster that has Vestibule.
+impl Cluster {
     /// The address of a gateway's entry point: 8000 in plain HTTP, 8443 with TLS.
     #[must_use]
     pub fn gateway(&self, guise: Guise, port: u16) -> SocketAddr {
@@ -156,13 +161,22 @@ authsvc: {{drainSeconds: 3}}
     )
 }
 
+/// Helm, without a cluster: `lint` and `template`.
+#[must_use]
+pub fn helm(arguments: &[&str]) -> Output {
+    let mut command = Command::new(tool("helm"));
+    command.args(arguments).env("KUBECONFIG", "/dev/null").stdin(Stdio::null());
+    command.output().unwrap_or_else(|error| panic!("helm does not run: {error}"))
+}
+
 /// The path of a chart of this repository.
 #[must_use]
 pub fn chart(name: &str) -> String {
     repository().join("charts").join(name).display().to_string()
 }
 
-fn install(cluster: &Cluster) {
+/// Installs Vestibule, and two Traefiks before it.
+pub fn install(cluster: &Cluster) {
     let traefik = Image::traefik();
     for image in [Image::vestibule(), Image::redis(), Image::echo(), traefik.clone()] {
         cluster.import(&image);

@@ -33,20 +33,29 @@ impl Process {
     }
 
     /// Waits until `ready` gives something; panics with the log if the process ends or `limit` passes.
-    pub fn wait_ready<T>(&mut self, limit: Duration, mut ready: impl FnMut() -> Option<T>) -> T {
+    pub fn wait_ready<T>(&mut self, limit: Duration, ready: impl FnMut() -> Option<T>) -> T {
+        self.try_wait_ready(limit, ready).unwrap_or_else(|| {
+            panic!("{} is not ready after {limit:?}:\n{}", self.name, self.log())
+        })
+    }
+
+    /// The same, where a process that is not ready in time may be started anew; panics with the log
+    /// if it ends.
+    pub fn try_wait_ready<T>(
+        &mut self,
+        limit: Duration,
+        mut ready: impl FnMut() -> Option<T>,
+    ) -> Option<T> {
         let start = Instant::now();
         loop {
             if let Some(value) = ready() {
-                return value;
+                return Some(value);
             }
             let ended = self.child.try_wait().expect("a child can be asked");
-            assert!(
-                ended.is_none() && start.elapsed() < limit,
-                "{} is not ready after {:?} (ended: {ended:?}); its log:\n{}",
-                self.name,
-                start.elapsed(),
-                self.log()
-            );
+            assert!(ended.is_none(), "{} ended ({ended:?}):\n{}", self.name, self.log());
+            if start.elapsed() > limit {
+                return None;
+            }
             std::thread::sleep(Duration::from_millis(20));
         }
     }

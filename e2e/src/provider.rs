@@ -20,7 +20,7 @@ pub struct Provider {
     /// Its issuer identifier.
     pub issuer: String,
     control: SocketAddr,
-    _process: Process,
+    process: Process,
 }
 
 impl Provider {
@@ -56,11 +56,13 @@ impl Provider {
         process.wait_ready(Duration::from_mins(1), || {
             Request::get("/", "c").try_send(loopback(control))
         });
-        Self {
-            issuer: format!("http://{host}:{port}"),
-            control: loopback(control),
-            _process: process,
-        }
+        Self { issuer: format!("http://{host}:{port}"), control: loopback(control), process }
+    }
+
+    /// Its process, to be kept by another.
+    #[must_use]
+    pub fn into_process(self) -> Process {
+        self.process
     }
 
     /// How often it was asked at `path`.

@@ -87,3 +87,27 @@ fn an_upgrade_fails_no_request() {
     assert_eq!(failures, Vec::<String>::new(), "of {count}");
     app.wait_for_condition(&on, "shop", ["Programmed", "True", "Programmed"]);
 }
+
+#[test]
+fn what_the_chart_renders_is_valid_to_the_api_server() {
+    let on = Installation::shared();
+    for namespace in ["shop", "desk"] {
+        // What the scoped values name.
+        let _ = on.try_kubectl(&["create", "namespace", namespace]);
+    }
+    for name in ["bare", "scoped", "trial"] {
+        let values = format!("{}/ci/{name}-values.yaml", chart("vestibule"));
+        let arguments =
+            ["template", "rendered", &chart("vestibule"), "-n", NAMESPACE, "-f", &values];
+        let api = "admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicy";
+        let more = ["--kube-version", "1.35.4", "--api-versions", api];
+        let text = on.helm(&[&arguments[..], &more].concat());
+        let file = on.dir().join(format!("{name}.yaml"));
+        std::fs::write(&file, text).unwrap();
+        let file = file.display().to_string();
+        let output =
+            on.try_kubectl(&["apply", "--dry-run=server", "--validate=strict", "-f", &file]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{name}: {said}");
+    }
+}

@@ -193,9 +193,15 @@ fn a_host_belongs_to_the_policy_that_was_accepted_first() {
     let message = second.wait_for_condition(&on, "shop", ["Accepted", "False", "Conflicted"]);
     assert!(message.contains("spec.origins[1]") && message.contains(&first.host), "{message}");
     assert!(!message.contains("host-first/"), "another team's names are not told: {message}");
-    assert_eq!(first.logged_in(&on, "alice").open(&first.url("/api")).response.status, 200);
     // Of its own host it gives nothing up, and serves nothing.
     closed(&on, &second);
+    // Two routes of one host are the gateway's to order; whichever it asks, nobody gets in by it.
+    first.wait_for_condition(&on, "shop", ["HostExclusive", "False", "ForeignRoute"]);
+    assert_ne!(first.ask(&on, "/").status, 200);
+    on.apply(&own);
+    first.wait_for_condition(&on, "shop", ["HostExclusive", "True", "Exclusive"]);
+    first.wait_until_protected(&on);
+    assert_eq!(first.logged_in(&on, "alice").open(&first.url("/api")).response.status, 200);
     // A second policy of the same namespace is told whose the host is.
     on.apply(&first.policy_of("rival", &format!(
         "  origins: ['{}']\n  targetRefs: [{{group: networking.k8s.io, kind: Ingress, name: shop}}]",

@@ -23,6 +23,7 @@ macro_rules! through_each_gateway {
 
 mod access;
 mod annotations;
+mod charts;
 mod chromium;
 mod connections;
 mod csrf;
