@@ -9,6 +9,9 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export PATH=$PATH:/usr/sbin:/sbin
 
+# fetch PACKAGE: fails where the lists of packages are missing or old.
+fetch() { (cd "$work/debs" && apt-get -o APT::Sandbox::User=root download -qq "$1" >/dev/null); }
+
 # unpack FOLDER PACKAGE...: packages as the distribution has them, without their scripts.
 unpack() {
     local folder=$1 package
@@ -16,7 +19,7 @@ unpack() {
     mkdir -p "$folder" "$work/debs"
     for package in "$@"; do
         if ! compgen -G "$work/debs/${package}_*.deb" >/dev/null; then
-            (cd "$work/debs" && apt-get -o APT::Sandbox::User=root download -qq "$package" >/dev/null)
+            fetch "$package" || { apt-get update -qq && fetch "$package"; }
         fi
         dpkg-deb -x "$work/debs/${package}"_*.deb "$folder"
     done
