@@ -16,7 +16,7 @@ use crate::process::eventually;
 use crate::provider::{CLIENT_SECRET, Provider};
 
 /// How long a policy may take until it is in force everywhere, and a gateway to follow.
-pub const LIMIT: Duration = Duration::from_secs(45);
+pub const LIMIT: Duration = Duration::from_secs(90);
 
 /// The usual routes.
 pub const ROUTES: &str = r#"

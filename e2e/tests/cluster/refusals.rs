@@ -160,8 +160,7 @@ fn an_issuer_that_does_not_answer_is_told() {
     let message =
         app.wait_for_condition(&on, "shop", ["ProviderReady", "False", "DiscoveryFailed"]);
     assert!(message.contains("discovery"), "{message}");
-    app.wait_for_condition(&on, "shop", ["Programmed", "True", "Programmed"]);
-    assert_eq!(app.ask(&on, "/").status, 401);
+    app.wait_until_protected(&on);
     let patch = format!(r#"{{"spec":{{"issuer":"{}"}}}}"#, app.provider.issuer);
     on.kubectl(&["-n", "unreachable", "patch", "bffprovider/idp", "--type=merge", "-p", &patch]);
     app.wait_for_condition(&on, "shop", ["ProviderReady", "True", "Ready"]);
