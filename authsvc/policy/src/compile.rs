@@ -208,14 +208,23 @@ fn issuer(text: &str, allow_insecure: bool) -> Result<(), String> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err("an issuer has no user information: remove it".to_owned());
     }
-    let loopback = url.host_str().is_some_and(|host| {
-        Origin::parse(&format!("http://{host}")).is_ok_and(|origin| origin.is_loopback())
-    });
     match url.scheme() {
         "https" => Ok(()),
-        "http" if loopback || allow_insecure => Ok(()),
+        "http" if is_loopback(&url) || allow_insecure => Ok(()),
         _ => Err("use https: http is accepted on loopback only".to_owned()),
     }
+}
+
+/// Whether an issuer is on the machine of whoever asks it, in any spelling that a URL has for that.
+#[must_use]
+pub fn is_loopback_issuer(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| is_loopback(&url))
+}
+
+fn is_loopback(url: &url::Url) -> bool {
+    url.host_str().is_some_and(|host| {
+        Origin::parse(&format!("http://{host}")).is_ok_and(|origin| origin.is_loopback())
+    })
 }
 
 fn seconds(text: &str, field: &str, errors: &mut FieldErrors) -> u64 {

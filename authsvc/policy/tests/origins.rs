@@ -186,3 +186,24 @@ fn t050_a_host_is_at_most_253_characters_in_labels_of_at_most_63() {
     assert_eq!(canonical_host("a.0xf"), None);
     assert_eq!(canonical_host("a.1xf"), Some(("a.1xf".to_owned(), None)));
 }
+
+#[test]
+fn t084_an_issuer_on_loopback_is_known_in_every_spelling() {
+    use vestibule_policy::compile::is_loopback_issuer;
+    for issuer in [
+        "http://localhost:8082/x",
+        "https://LOCALHOST",
+        "http://a.localhost/",
+        "http://127.0.0.1",
+        "http://127.1:8082",
+        "http://0x7f.1",
+        "http://2130706433/realms/corp",
+        "http://user@127.0.0.1/",
+        "http://[::1]:3000",
+    ] {
+        assert!(is_loopback_issuer(issuer), "{issuer}");
+    }
+    for issuer in ["https://id.example.com", "https://localhost.evil.example", "no URL", ""] {
+        assert!(!is_loopback_issuer(issuer), "{issuer}");
+    }
+}

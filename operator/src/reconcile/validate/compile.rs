@@ -9,7 +9,6 @@ use vestibule_crds::v1alpha1::{BffPolicySpec, BffProviderSpec, ProviderKind, Sec
 use vestibule_policy::compile::{self, compile};
 use vestibule_policy::error::FieldError;
 use vestibule_policy::model::{CompiledPolicy, PolicyId};
-use vestibule_policy::origin::Origin;
 
 use super::problems::Problems;
 use crate::reconcile::input::{Input, Installation, ProviderLookup, SecretProblem};
@@ -45,15 +44,17 @@ pub(super) fn policy(
         secrets: &secrets,
         allow_insecure: installation.allow_insecure,
     });
-    if !installation.allow_insecure && provider.as_ref().is_some_and(is_loopback) {
+    let on_loopback = |spec: &BffProviderSpec| compile::is_loopback_issuer(&spec.issuer);
+    let own_pod = !installation.allow_insecure && provider.as_ref().is_some_and(on_loopback);
+    if own_pod {
+        // Loopback is for the folder of policies on a developer's machine.
         let field = format!("{PROVIDER} (spec.issuer)");
         let message = "its issuer is on loopback, which in a cluster is authsvc's own pod: name a \
                        provider that has an address of its own";
         problems.push(reasons::INVALID, &field, message);
-        return None;
     }
     match result {
-        Ok(compiled) => Some(compiled),
+        Ok(compiled) => (!own_pod).then_some(compiled),
         Err(errors) => {
             for error in errors {
                 sort_in(&error, input, problems);
@@ -61,13 +62,6 @@ pub(super) fn policy(
             None
         }
     }
-}
-
-/// Loopback is for the folder of policies on a developer's machine.
-fn is_loopback(provider: &BffProviderSpec) -> bool {
-    let rest = provider.issuer.split_once("://").map_or("", |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    Origin::parse(&format!("https://{authority}")).is_ok_and(|origin| origin.is_loopback())
 }
 
 fn provider(id: &PolicyId, input: &Input, problems: &mut Problems) -> Option<BffProviderSpec> {
