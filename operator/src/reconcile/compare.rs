@@ -14,18 +14,30 @@ pub fn is_applied(body: &Value, current: &Value, fields: &[ManagedFieldsEntry]) 
             && entry.operation.as_deref() == Some("Apply")
             && entry.subresource.is_none()
     });
-    contains(current, body)
+    contains(current, &without_type(body))
         && !ours
             .filter_map(|entry| entry.fields_v1.as_ref())
             .any(|fields| owns_more(&fields.0, body))
+}
+
+/// The type and the uid say which object is meant; they are no fields to compare. Further below, a
+/// `kind` is a field like any other.
+fn without_type(body: &Value) -> Value {
+    let mut body = body.clone();
+    if let Some(fields) = body.as_object_mut() {
+        fields.retain(|key, _| !matches!(key.as_str(), "apiVersion" | "kind"));
+    }
+    if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("uid");
+    }
+    body
 }
 
 /// Whether everything of the body is in the object. Lists are wholes.
 fn contains(current: &Value, body: &Value) -> bool {
     match (current, body) {
         (Value::Object(current), Value::Object(body)) => body.iter().all(|(key, value)| {
-            matches!(key.as_str(), "apiVersion" | "kind" | "uid")
-                || current.get(key).is_some_and(|current| contains(current, value))
+            current.get(key).is_some_and(|current| contains(current, value))
                 || (value.is_null() && !current.contains_key(key))
         }),
         (Value::Array(current), Value::Array(body)) => {
@@ -63,7 +75,7 @@ mod tests {
         json!({
             "apiVersion": "v1", "kind": "X",
             "metadata": {"name": "a", "annotations": {"ours": "1"}},
-            "spec": {"rules": [{"host": "a"}]}
+            "spec": {"rules": [{"host": "a", "kind": "Rule"}]}
         })
     }
 
@@ -71,7 +83,7 @@ mod tests {
     fn what_others_added_is_no_difference() {
         let current = json!({
             "metadata": {"name": "a", "resourceVersion": "7", "annotations": {"ours": "1", "x": "2"}},
-            "spec": {"rules": [{"host": "a", "more": true}], "other": 1}
+            "spec": {"rules": [{"host": "a", "kind": "Rule", "more": true}], "other": 1}
         });
         assert!(is_applied(&body(), &current, &[]));
     }
@@ -82,6 +94,7 @@ mod tests {
             ("/metadata/annotations/ours", json!("2")),
             ("/metadata/annotations", json!({})),
             ("/spec/rules", json!([])),
+            ("/spec/rules/0/kind", json!("Other")),
             ("/spec/rules", json!([{"host": "a"}, {"host": "b"}])),
         ] {
             let mut current = body();
@@ -94,7 +107,7 @@ mod tests {
     fn a_field_that_we_own_and_want_no_more_is_a_difference_and_one_of_others_is_not() {
         let current = json!({
             "metadata": {"name": "a", "annotations": {"ours": "1", "earlier": "2"}},
-            "spec": {"rules": [{"host": "a"}]}
+            "spec": {"rules": [{"host": "a", "kind": "Rule"}]}
         });
         let owned = json!({
             "f:metadata": {"f:annotations": {".": {}, "f:ours": {}, "f:earlier": {}}},

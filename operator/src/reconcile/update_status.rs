@@ -5,7 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Resource as _;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
-use vestibule_crds::conditions::{PROGRAMMED, PROVIDER_READY};
+use vestibule_crds::conditions::{PROGRAMMED, PROVIDER_READY, reasons};
 use vestibule_crds::names::STATUS_FIELD_MANAGER;
 use vestibule_crds::v1alpha1::{BffPolicy, BffPolicyStatus};
 use vestibule_policy::model::PolicyId;
@@ -16,15 +16,22 @@ use crate::context::Context;
 use crate::world::Guarded;
 
 /// What was said of this generation by a leader that had heard the replicas stands until this one
-/// has: a change of the leader is no news.
+/// has: a change of the leader is no news. What is known without them is said at once.
 fn keep_what_replicas_said(conditions: &mut [Condition], old: &[Condition]) {
-    for condition in
-        conditions.iter_mut().filter(|c| [PROGRAMMED, PROVIDER_READY].contains(&c.type_.as_str()))
-    {
+    for condition in conditions {
         let said = old.iter().find(|old| {
             old.type_ == condition.type_ && old.observed_generation == condition.observed_generation
         });
-        if let Some(said) = said {
+        let Some(said) = said else { continue };
+        let unheard = match condition.type_.as_str() {
+            PROGRAMMED if condition.reason == reasons::REFUSED => said.reason == reasons::REFUSED,
+            PROGRAMMED => {
+                condition.reason == reasons::RECONCILING && said.reason != reasons::REFUSED
+            }
+            PROVIDER_READY => condition.reason == reasons::PENDING,
+            _ => false,
+        };
+        if unheard {
             *condition = said.clone();
         }
     }
@@ -53,7 +60,7 @@ pub async fn update_status(context: &Context, id: &PolicyId) -> Result<(), ApiEr
     let seconds = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
     let mut conditions =
         conditions(&known.draft, &view, known.generation, &old.conditions, &Time(seconds));
-    if !context.replicas.settled() {
+    if !context.replicas.settled() && view.pending.is_none() {
         keep_what_replicas_said(&mut conditions, &old.conditions);
     }
     let new = BffPolicyStatus { conditions, origins: known.draft.origins.clone() };
@@ -76,4 +83,42 @@ pub async fn update_status(context: &Context, id: &PolicyId) -> Result<(), ApiEr
     known.status = Some(new);
     context.remember(id, known);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn condition(type_: &str, reason: &str, generation: i64) -> Condition {
+        Condition {
+            type_: type_.to_owned(),
+            status: "False".to_owned(),
+            reason: reason.to_owned(),
+            message: format!("{reason} of {generation}"),
+            observed_generation: Some(generation),
+            last_transition_time: Time(Timestamp::UNIX_EPOCH),
+        }
+    }
+
+    #[test]
+    fn before_the_replicas_are_heard_only_what_they_alone_can_say_is_kept() {
+        for (type_, old, new, kept) in [
+            (PROGRAMMED, reasons::PROGRAMMED, reasons::RECONCILING, true),
+            (PROGRAMMED, reasons::REFUSED, reasons::REFUSED, true),
+            (PROGRAMMED, reasons::PROGRAMMED, reasons::REFUSED, false),
+            (PROGRAMMED, reasons::REFUSED, reasons::RECONCILING, false),
+            (PROGRAMMED, reasons::PROGRAMMED, reasons::NOT_ATTACHED, false),
+            (PROGRAMMED, reasons::PROGRAMMED, reasons::WIRING_CONTESTED, false),
+            (PROVIDER_READY, reasons::READY, reasons::PENDING, true),
+            ("Accepted", reasons::ACCEPTED, reasons::INVALID, false),
+        ] {
+            for (generation, same) in [(2, true), (1, false)] {
+                let said = [condition(type_, old, generation)];
+                let mut conditions = [condition(type_, new, 2)];
+                keep_what_replicas_said(&mut conditions, &said);
+                let expected = if kept && same { old } else { new };
+                assert_eq!(conditions[0].reason, expected, "{type_}: {old}, {new}, {generation}");
+            }
+        }
+    }
 }
