@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -197,6 +198,37 @@ spec:
         let page = browser.log_in(&self.url("/api"), user);
         assert_eq!(page.response.status, 200, "{page}");
         browser
+    }
+
+    /// Asks the API with `browser` all the while that `change` runs, and sees that no request fails.
+    ///
+    /// # Panics
+    /// Where one does, or where too few were made to tell.
+    pub fn under_load(&self, mut browser: Browser, change: impl FnOnce()) {
+        let done = AtomicBool::new(false);
+        let (count, failures) = std::thread::scope(|scope| {
+            let load = scope.spawn(|| {
+                let (mut count, mut failures) = (0_u32, Vec::new());
+                while !done.load(Ordering::Acquire) {
+                    let answer = browser.fetch(&self.origin(), &self.url("/api"));
+                    count += 1;
+                    if answer.status != 200 {
+                        failures.push(answer.to_string());
+                    }
+                }
+                (count, failures)
+            });
+            // The load ends also where the change fails.
+            let changed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(change));
+            done.store(true, Ordering::Release);
+            let loaded = load.join().expect("the load ends");
+            if let Err(panic) = changed {
+                std::panic::resume_unwind(panic);
+            }
+            loaded
+        });
+        assert!(count > 20, "{count} requests are no load");
+        assert_eq!(failures, Vec::<String>::new(), "of {count}");
     }
 
     /// The policy object, as the API server has it.

@@ -8,6 +8,8 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::cluster::programs::tool;
 use crate::cluster::{Cluster, Image, Shared};
 use crate::process::eventually;
@@ -112,6 +114,18 @@ impl Cluster {
     #[must_use]
     pub fn component(&self, component: &str) -> Vec<String> {
         self.pods(NAMESPACE, &format!("app.kubernetes.io/component={component}"))
+    }
+
+    /// The compiled Secret of a namespace's policy.
+    #[must_use]
+    pub fn compiled_secret(&self, namespace: &str) -> Value {
+        let label = "vestibule.dev/compiled-policy=true";
+        let secrets = self.get(&["-n", NAMESPACE, "secret", "-l", label]);
+        let of = |secret: &&Value| {
+            secret["metadata"]["annotations"]["vestibule.dev/policy-namespace"] == namespace
+        };
+        let found = secrets["items"].as_array().and_then(|secrets| secrets.iter().find(of));
+        found.cloned().unwrap_or_else(|| panic!("nothing is handed over for {namespace}"))
     }
 
     /// The operator pod that leads, by its Lease.

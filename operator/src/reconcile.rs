@@ -127,7 +127,7 @@ async fn unreadable(
     context.claims().reserve(id, &handoff.origins);
     context.metrics.refused(reasons::INVALID);
     let secret = build::compiled_secret(&handoff, &context.installation);
-    let mut applied = apply::secret(context, id, &secret, read).await;
+    let mut applied = apply::secret(context, id, &about.uid, &secret, read).await;
     if applied.is_ok() {
         applied = apply::unclaimed(context, id, read).await;
     }
@@ -166,7 +166,7 @@ async fn gone(
             .clone()
             .unwrap_or_else(|| validate::unreadable(id.clone(), String::new(), 0, None));
         let secret = build::build_tombstone(&last, &context.installation);
-        again = apply::secret(context, id, &secret, read).await?;
+        again = apply::secret(context, id, "", &secret, read).await?;
     }
     context.claims().refused(id, false);
     let wired = apply::unclaimed(context, id, read).await?;

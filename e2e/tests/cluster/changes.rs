@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use vestibule_e2e::app::{App, LIMIT};
 use vestibule_e2e::http::Request;
 use vestibule_e2e::installation::{Guise, Installation, NAMESPACE};
@@ -70,9 +72,13 @@ fn a_released_policy_takes_everything_of_its_own_away() {
     let on = Installation::shared();
     let app = App::start(&on, "released", Guise::Traefik);
     on.kubectl(&["-n", "released", "annotate", "bff/shop", "vestibule.dev/release=true"]);
-    app.wait_for_condition(&on, "shop", ["Programmed", "True", "Programmed"]);
-    let id = on.get(&["-n", NAMESPACE, "secret", "-l", "vestibule.dev/compiled-policy=true"]);
-    assert!(id.to_string().contains("released"));
+    let noted = eventually(LIMIT, || {
+        let handed_over = on.compiled_secret("released")["data"]["policy.json"].to_string();
+        let json = STANDARD.decode(handed_over.trim_matches('"')).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        (json["released"] == true).then_some(())
+    });
+    assert!(noted.is_some(), "the word of release is not noted");
     assert_eq!(app.ask(&on, "/").status, 401, "release alone opens nothing");
     on.kubectl(&["-n", "released", "delete", "bff/shop", "--wait=true"]);
     let open = eventually(LIMIT, || (app.ask(&on, "/").status == 200).then_some(()));
@@ -103,18 +109,7 @@ fn hand_edits_of_what_we_wrote_are_repaired_and_reported() {
     });
     assert!(repaired.is_some());
     // What admission does not guard is the operator's to repair: the compiled policy.
-    let secrets = on.get(&["-n", NAMESPACE, "secret", "-l", "vestibule.dev/compiled-policy=true"]);
-    let secret = secrets["items"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|secret| {
-            secret["metadata"]["annotations"]["vestibule.dev/policy-namespace"] == "drift"
-        })
-        .unwrap()["metadata"]["name"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let secret = on.compiled_secret("drift")["metadata"]["name"].as_str().unwrap().to_owned();
     on.kubectl(&[
         "-n",
         NAMESPACE,
@@ -130,6 +125,12 @@ fn hand_edits_of_what_we_wrote_are_repaired_and_reported() {
         (secret["data"]["policy.json"] != "e30=").then_some(())
     });
     assert!(repaired.is_some());
+    let reported = eventually(LIMIT, || {
+        let events =
+            on.kubectl(&["-n", "drift", "get", "events", "-o", "jsonpath={.items[*].reason}"]);
+        events.contains("Repaired").then_some(())
+    });
+    assert!(reported.is_some(), "nobody is told of the repair");
     assert_eq!(app.ask(&on, "/").status, 401);
     on.kubectl(&["-n", NAMESPACE, "delete", "secret", &secret]);
     app.wait_until_protected(&on);

@@ -334,11 +334,7 @@ spec:
         assert!(!output.status.success() && said.contains("another namespace"), "{said}");
     }
     // Without our check it is stored, and the policy says so; what a label claims changes nothing.
-    let id = on.get(&["-n", NAMESPACE, "secret", "-l", "vestibule.dev/compiled-policy=true"]);
-    let of_app = |secret: &&serde_json::Value| {
-        secret["metadata"]["annotations"]["vestibule.dev/policy-namespace"] == "asked"
-    };
-    let secret = id["items"].as_array().unwrap().iter().find(of_app).unwrap();
+    let secret = on.compiled_secret("asked");
     let label = secret["metadata"]["labels"]["vestibule.dev/policy-id"].as_str().unwrap();
     let forged = "vestibule.dev/policy-namespace: asked, vestibule.dev/policy-name: shop";
     let forged = foreign(forged).replace(

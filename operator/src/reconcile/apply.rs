@@ -52,7 +52,7 @@ pub async fn apply(
 ) -> Result<Applied, ApiError> {
     let mut applied = Applied::default();
     if !live {
-        applied.and(secret(context, id, &resources.compiled_secret, read).await?.contested);
+        applied.and(secret(context, id, uid, &resources.compiled_secret, read).await?.contested);
     }
     if let Some(middleware) = &resources.middleware {
         applied.and(self::middleware(context, id, uid, middleware).await?);
@@ -64,7 +64,7 @@ pub async fn apply(
         applied.and(bff_route(context, id, uid, route).await?);
     }
     if live {
-        applied.and(secret(context, id, &resources.compiled_secret, read).await?.contested);
+        applied.and(secret(context, id, uid, &resources.compiled_secret, read).await?.contested);
     }
     orphans(context, id, resources).await?;
     Ok(applied)
@@ -77,13 +77,14 @@ pub async fn apply(
 pub async fn secret(
     context: &Context,
     id: &PolicyId,
+    uid: &str,
     secret: &Secret,
     read: &Dereferenced,
 ) -> Result<Applied, ApiError> {
     let namespace = &context.installation.namespace;
     let name = handoff::secret_name(&id.namespace, &id.name);
     let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
-    let place = Place { kind: "Secret", namespace, name: &name, uid: "" };
+    let place = Place { kind: "Secret", namespace, name: &name, uid };
     let mut body = json(secret);
     let current = read.compiled.as_ref();
     let added = current.and_then(|current| current.data.as_ref()).into_iter().flatten();
