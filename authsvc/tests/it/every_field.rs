@@ -1,7 +1,7 @@
 //! Every field of a policy has a test in which it refuses, or withholds, what it should (T-9): a
 //! field that is read by nothing would be the worst kind of permissive default.
 
-use std::path::Path;
+mod coverage;
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -145,86 +145,6 @@ struct Row {
     refused: (Req, Seen),
     allowed: (Req, Seen),
 }
-
-/// Fields tested elsewhere, with a provider or where policies are read: file, test, fields.
-const ELSEWHERE: [(&str, &str, &[&str]); 13] = [
-    (
-        "src/policy_source/plan_tests.rs",
-        "what_only_a_cluster_can_do_is_refused_with_what_to_write_instead",
-        &["spec.targetRefs[].group", "spec.targetRefs[].kind", "spec.targetRefs[].name"],
-    ),
-    (
-        "tests/login/client.rs",
-        "the_secret_is_sent_as_the_policy_says_or_else_as_the_provider_lists",
-        &["spec.client.authMethod"],
-    ),
-    (
-        "tests/login/client.rs",
-        "a_private_key_signs_an_assertion_for_this_provider_alone",
-        &["spec.client.privateKeyJwt.algorithm", "spec.client.privateKeyJwt.keyId"],
-    ),
-    (
-        "tests/login/client.rs",
-        "pushing_is_done_as_the_policy_says_and_else_there_is_no_login",
-        &["spec.login.par"],
-    ),
-    (
-        "tests/login/client.rs",
-        "user_info_of_another_user_or_of_unclear_origin_is_refused",
-        &["spec.login.userInfo"],
-    ),
-    (
-        "tests/login/flows.rs",
-        "a_login_goes_to_the_provider_and_comes_back_to_the_exact_url",
-        &[
-            "spec.client.id",
-            "spec.login.extraParameters",
-            "spec.login.resources",
-            "spec.login.scopes",
-        ],
-    ),
-    (
-        "tests/login/flows.rs",
-        "with_a_strict_cookie_the_callback_goes_on_by_a_page",
-        &["spec.session.cookie.sameSite"],
-    ),
-    (
-        "tests/login/tokens.rs",
-        "t099_t103_every_token_of_the_corpus_is_judged_as_it_says",
-        &["spec.login.acrValues", "spec.login.maxAge"],
-    ),
-    (
-        "tests/login/trust.rs",
-        "t057_t102_tls_to_the_provider_is_verified_by_authority_and_name",
-        &["BffProvider spec.caBundleRef.key", "BffProvider spec.caBundleRef.name"],
-    ),
-    (
-        "tests/login/provider.rs",
-        "the_discovery_document_must_be_of_the_very_issuer",
-        &["BffProvider spec.issuer"],
-    ),
-    (
-        "tests/login/provider.rs",
-        "a_provider_that_never_answers_is_given_up_in_its_time",
-        &["BffProvider spec.requestTimeout"],
-    ),
-    (
-        "src/policy_source/plan_tests.rs",
-        "a_provider_that_breaks_stays_as_it_was_and_one_that_is_deleted_is_missed",
-        &["spec.providerRef.name"],
-    ),
-    (
-        "policy/tests/compile_goldens.rs",
-        "every_golden_input_compiles_to_its_golden_output",
-        &[
-            "spec.client.privateKeyJwt.keyRef.key",
-            "spec.client.privateKeyJwt.keyRef.name",
-            "spec.client.secretRef.key",
-            "spec.client.secretRef.name",
-            "spec.providerRef.kind",
-        ],
-    ),
-];
 
 const POST: Req = Req { method: "POST", ..get("/") };
 const PARTNER: Headers =
@@ -413,47 +333,5 @@ async fn t009_every_field_refuses_what_it_should() {
         seen.check(&request.ask(row.spec).await, &format!("{what}: refused"));
         let (request, seen) = &row.allowed;
         seen.check(&request.ask(row.spec).await, &format!("{what}: allowed"));
-    }
-}
-
-#[test]
-fn t009_every_field_of_the_reference_has_a_test() {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let reference = std::fs::read_to_string(here.join("../docs/policy-reference.md")).unwrap();
-    let mut kind = "";
-    let mut fields = Vec::new();
-    for line in reference.lines() {
-        if let Some(heading) = line.strip_prefix("## ") {
-            kind = heading;
-        } else if let Some(field) = line.strip_prefix("| `").and_then(|rest| rest.split('`').next())
-        {
-            // What the cluster kinds say and what a status tells is the operator's to prove.
-            let prefix = match kind {
-                "BffPolicy" if field.starts_with("spec") => String::new(),
-                "BffProvider" => format!("{kind} "),
-                _ => continue,
-            };
-            fields.push(format!("{prefix}{field}"));
-        }
-    }
-    let holds_others = |field: &str| {
-        let below = |other: &String| {
-            other.strip_prefix(field).is_some_and(|rest| rest.starts_with(['.', '[']))
-        };
-        fields.iter().any(below)
-    };
-    let leaves: Vec<&String> = fields.iter().filter(|field| !holds_others(field)).collect();
-    assert!(leaves.len() > 40, "the reference was read: {leaves:?}");
-    let elsewhere = ELSEWHERE.iter().flat_map(|(_, _, fields)| fields.iter().copied());
-    let tested: Vec<&str> = rows().iter().map(|row| row.field).chain(elsewhere).collect();
-    for field in &leaves {
-        assert!(tested.contains(&field.as_str()), "{field} has no row and no test elsewhere");
-    }
-    for field in tested {
-        assert!(leaves.iter().any(|leaf| *leaf == field), "{field} is not in the reference");
-    }
-    for (file, test, fields) in ELSEWHERE {
-        let text = std::fs::read_to_string(here.join(file)).unwrap();
-        assert!(text.contains(&format!("fn {test}(")), "{fields:?}: {file} has no test {test}");
     }
 }
