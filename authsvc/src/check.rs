@@ -98,14 +98,14 @@ async fn evaluate(
                 app.metrics.store_error();
                 Refusal::Unavailable
             })?
-            .map(|(_, session)| session)
+            .map(|loaded| loaded.session)
     } else {
         None
     };
     let now = app.clock.now();
-    match decide::decide(&policy.compiled, rule, request, session.as_ref(), now) {
+    match decide::decide(&policy.compiled, rule, request, session.as_deref(), now) {
         Decision::Allow(identity) => {
-            let session = session.as_ref().filter(|_| identity);
+            let session = session.as_deref().filter(|_| identity);
             let headers = grant::headers(policy, rule, request, session, now)?;
             Ok((if session.is_some() { "allow" } else { "allow_anonymous" }, headers))
         }

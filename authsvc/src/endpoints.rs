@@ -20,8 +20,9 @@ use vestibule_policy::origin::Origin;
 use crate::app::App;
 use crate::cookies::Cookies;
 use crate::policies::LivePolicy;
+use crate::session::service::Loaded;
 use crate::session::store::StoreError;
-use crate::session::{SecretId, Session};
+use crate::session::SecretId;
 
 /// The policy and origin that a request belongs to; found before any handler runs, and taken by
 /// handlers as `Extension<Site>`.
@@ -49,7 +50,7 @@ pub async fn current_session(
     app: &App,
     policy: &LivePolicy,
     headers: &HeaderMap,
-) -> Result<Option<(SecretId, Session)>, StoreError> {
+) -> Result<Option<Loaded>, StoreError> {
     current_session_of(app, policy, &Cookies::from_headers(headers)).await
 }
 
@@ -61,13 +62,12 @@ pub async fn current_session_of(
     app: &App,
     policy: &LivePolicy,
     cookies: &Cookies,
-) -> Result<Option<(SecretId, Session)>, StoreError> {
+) -> Result<Option<Loaded>, StoreError> {
     let id = cookies.one(&policy.compiled.session.cookie_name).and_then(SecretId::parse);
     let Some(id) = id else { return Ok(None) };
-    let session = app.sessions.load(policy, &id).await?;
+    let loaded = app.sessions.load(policy, &id).await?;
     // A session of the provider that the policy had before says nothing under this one.
-    let session = session.filter(|session| session.issuer == policy.compiled.provider.issuer);
-    Ok(session.map(|session| (id, session)))
+    Ok(loaded.filter(|loaded| loaded.session.issuer == policy.compiled.provider.issuer))
 }
 
 /// The `Set-Cookie` value of a session. It lives as long as the browser; the server says when the

@@ -11,6 +11,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod audit;
 pub mod check;
 pub mod check_policies;
 pub mod clock;

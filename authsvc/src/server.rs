@@ -135,7 +135,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let store: Arc<dyn SessionStore> = match &settings.store {
         StoreSetting::Memory => Arc::new(MemoryStore::new(Arc::clone(&clock))),
         StoreSetting::Redis(url) => {
-            let store = RedisStore::new(url)
+            let store = RedisStore::new(url, Arc::clone(&clock))
                 .map_err(|error| SettingsError { flag: "--store", message: error.to_string() })?;
             Arc::new(store)
         }

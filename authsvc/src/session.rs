@@ -3,6 +3,7 @@
 //! The browser holds an id; the store holds a sealed record under the id's hash. This module must
 //! not know HTTP. A store error is never "no session".
 
+pub mod index;
 pub mod keyring;
 pub mod memory;
 pub mod redis;
@@ -61,8 +62,9 @@ impl SecretId {
             hash.update(&(part.len() as u64).to_be_bytes());
             hash.update(part);
         }
-        let digest = URL_SAFE_NO_PAD.encode(hash.finish());
-        StoreKey(format!("vestibule:{}:{{{digest}}}", purpose.label()))
+        let mut digest = [0; 32];
+        digest.copy_from_slice(hash.finish().as_ref());
+        StoreKey { purpose, digest }
     }
 }
 
@@ -72,27 +74,63 @@ impl std::fmt::Debug for SecretId {
     }
 }
 
-/// A key of the store. Not a secret: it is a hash. One session's keys share a cluster hash tag.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StoreKey(String);
+/// A key of the store. Not a secret: it is a hash, and no cookie can be made of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StoreKey {
+    purpose: Purpose,
+    digest: [u8; 32],
+}
 
 impl StoreKey {
-    /// Whether this is the key of a record for `purpose`.
+    /// Reads what [`StoreKey::name`] wrote for this purpose.
     #[must_use]
-    pub fn is_for(&self, purpose: Purpose) -> bool {
-        let rest = self.0.strip_prefix("vestibule:");
-        rest.and_then(|rest| rest.strip_prefix(purpose.label())).is_some_and(|r| r.starts_with(':'))
+    pub fn from_name(purpose: Purpose, name: &str) -> Option<Self> {
+        if name.len() != 43 {
+            return None;
+        }
+        let digest = URL_SAFE_NO_PAD.decode(name).ok()?.try_into().ok()?;
+        Some(Self { purpose, digest })
     }
 
-    /// The key as text.
+    /// The key of a session's record, by its hash.
     #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
+    pub fn of_session(digest: &[u8]) -> Option<Self> {
+        Some(Self { purpose: Purpose::Session, digest: digest.try_into().ok()? })
+    }
+
+    /// What the record is for.
+    #[must_use]
+    pub const fn purpose(&self) -> Purpose {
+        self.purpose
+    }
+
+    /// The hash.
+    #[must_use]
+    pub const fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    /// The hash in 43 base64url characters: how admins and audit lines name a session.
+    #[must_use]
+    pub fn name(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.digest)
+    }
+
+    /// The key in the store. All keys of one session share a cluster hash tag.
+    #[must_use]
+    pub fn text(&self) -> String {
+        format!("vestibule:{}:{{{}}}", self.purpose.label(), self.name())
+    }
+
+    /// The key of the lease under which the record's tokens are refreshed.
+    #[must_use]
+    pub fn lease_text(&self) -> String {
+        format!("vestibule:lease:{{{}}}", self.name())
     }
 }
 
 /// What a record is for; keys, store keys and sealed records of one purpose are useless for another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Purpose {
     /// A session record.
     Session,
@@ -128,6 +166,12 @@ pub struct Session {
     pub access_token: Token,
     /// When it ends, where the provider said so.
     pub access_token_expires_at: Option<Timestamp>,
+    /// Gets new tokens, where the provider gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<Token>,
+    /// The nonce of the login: an ID token of a refresh has none or this one (Core, section 12.2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<Token>,
     /// What `expression`s and header values see.
     pub claims: Claims,
     /// `acr` of the ID token.

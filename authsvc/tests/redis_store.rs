@@ -9,10 +9,12 @@ mod store_contract;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
+use vestibule_authsvc::clock::SystemClock;
 use vestibule_authsvc::random::SystemRandom;
 use vestibule_authsvc::session::redis::RedisStore;
 use vestibule_authsvc::session::store::{SessionStore as _, StoreError};
@@ -59,7 +61,7 @@ impl Server {
     }
 
     fn store(&self) -> RedisStore {
-        RedisStore::new(&self.url()).expect("the URL is good")
+        RedisStore::new(&self.url(), Arc::new(SystemClock)).expect("the URL is good")
     }
 
     /// Whether it came up, and is not another's server on our port.
@@ -217,7 +219,7 @@ async fn a_server_that_hangs_is_an_error_and_its_records_are_there_afterwards() 
 async fn a_wrong_password_is_an_error_that_does_not_show_it() {
     let Some(server) = Server::start(&[]).await else { return };
     let url = server.url().replace("hunter2", "hunter3");
-    let store = RedisStore::new(&url).expect("the URL is good");
+    let store = RedisStore::new(&url, Arc::new(SystemClock)).expect("the URL is good");
     let error = bounded(store.load(&fresh())).await.expect_err("the password is wrong");
     assert!(!error.to_string().contains("hunter"), "{error} shows the password");
 }
@@ -250,7 +252,7 @@ async fn server_with_user(commands: &[&str]) -> Option<(Server, RedisStore)> {
     arguments.extend(allowed.iter().map(String::as_str));
     let server = Server::start(&arguments).await?;
     let url = format!("redis://vestibule:hunter4@127.0.0.1:{}/3", server.port);
-    let store = RedisStore::new(&url).expect("the URL is good");
+    let store = RedisStore::new(&url, Arc::new(SystemClock)).expect("the URL is good");
     Some((server, store))
 }
 
@@ -261,7 +263,7 @@ async fn use_all(store: &RedisStore) -> Result<(), StoreError> {
     bounded(store.load(&key)).await?;
     bounded(store.replace_if_version(&key, 1, b"second".to_vec(), LONG)).await?;
     bounded(store.take(&key)).await?;
-    bounded(store.delete(&key)).await
+    bounded(store.delete(&key)).await.map(|_| ())
 }
 
 #[tokio::test]
@@ -290,7 +292,7 @@ async fn a_user_who_lacks_one_of_our_commands_gets_an_error_that_names_the_kind(
 #[tokio::test]
 async fn rediss_trusts_the_systems_authorities_only() {
     if let Ok(url) = std::env::var(TLS_URL) {
-        let store = RedisStore::new(&url).expect("the URL is good");
+        let store = RedisStore::new(&url, Arc::new(SystemClock)).expect("the URL is good");
         store_contract::keeps_replaces_and_deletes_records(&store, fresh).await;
         return;
     }
@@ -312,7 +314,7 @@ async fn rediss_trusts_the_systems_authorities_only() {
         return;
     };
     let url = server.url().replace("redis:", "rediss:");
-    let untrusting = RedisStore::new(&url).expect("the URL is good");
+    let untrusting = RedisStore::new(&url, Arc::new(SystemClock)).expect("the URL is good");
     bounded(untrusting.load(&fresh())).await.expect_err("nobody vouches for the server");
     let trusting = Command::new(std::env::current_exe().expect("this program"))
         .args(["--exact", "rediss_trusts_the_systems_authorities_only"])

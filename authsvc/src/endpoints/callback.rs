@@ -18,10 +18,13 @@ use vestibule_policy::model::SameSite;
 use super::login::{Lacking, expired_cookie, is_suffix, lacking, rule_of, see_other, start_again};
 use super::{Site, current_session_of, pages, session_cookie};
 use crate::app::App;
+use crate::audit::{EndReason, Ending};
 use crate::cookies::{Cookies, LOGIN_COOKIE_PREFIX};
 use crate::oidc::{Identity, Metadata, OidcError, known_error};
+use crate::session::service::Loaded;
 use crate::session::store::StoreError;
-use crate::session::{LoginTransaction, SecretId, Session};
+use crate::session::{LoginTransaction, Purpose, SecretId, Session};
+use crate::token::Token;
 
 /// The greatest query, in bytes.
 const MAX_QUERY: usize = 16 * 1024;
@@ -103,7 +106,7 @@ struct Taken {
     transaction: LoginTransaction,
     metadata: Arc<Metadata>,
     /// The session that the browser has so far.
-    previous: Option<SecretId>,
+    previous: Option<Loaded>,
 }
 
 impl Answer {
@@ -162,7 +165,7 @@ async fn take(
     let cookie = format!("{LOGIN_COOKIE_PREFIX}{}", answer.suffix);
     let id = cookies.one(&cookie).and_then(SecretId::parse).ok_or(Failure::Expired)?;
     let metadata = policy.provider.metadata().await?;
-    let previous = current_session_of(app, policy, cookies).await?.map(|(id, _)| id);
+    let previous = current_session_of(app, policy, cookies).await?;
     let transaction = app.sessions.take_login(policy, &id).await?.ok_or(Failure::Expired)?;
     Ok(Taken { transaction, metadata, previous })
 }
@@ -183,18 +186,20 @@ async fn complete(
     let compiled = &policy.compiled;
     let identity =
         policy.provider.redeem(&compiled.client, &compiled.login, &transaction, code).await?;
-    let session = new_session(identity, app);
+    let session = new_session(identity, transaction.nonce.clone(), app);
     let rule = rule_of(policy, &transaction.return_to);
     if !matches!(lacking(rule, Some(&session), app.clock.now()), Lacking::Nothing) {
         // The next check would send the browser here again.
         return Err(Failure::Insufficient);
     }
     let id = app.sessions.create(policy, &session).await?;
+    let ending = Ending { reason: EndReason::NewLogin, by: "user" };
     if let Some(previous) = previous
-        && let Err(error) = app.sessions.end(policy, &previous).await
+        && let Err(error) = app.sessions.end(policy, &previous, ending).await
     {
         // Of two sessions of one browser the new one goes: the old one is still in its cookie.
-        let _ = app.sessions.end(policy, &id).await;
+        let key = id.store_key(Purpose::Session, &compiled.uid);
+        let _ = app.sessions.end(policy, &Loaded { key, session: Arc::new(session) }, ending).await;
         return Err(error.into());
     }
     Ok((id, transaction.return_to))
@@ -226,7 +231,7 @@ fn check_issuer(
     }
 }
 
-fn new_session(identity: Identity, app: &App) -> Session {
+fn new_session(identity: Identity, nonce: Token, app: &App) -> Session {
     let now = app.clock.now();
     Session {
         subject: identity.subject,
@@ -236,6 +241,8 @@ fn new_session(identity: Identity, app: &App) -> Session {
         id_token_expires_at: identity.id_token_expires_at,
         access_token: identity.access_token,
         access_token_expires_at: identity.access_token_expires_at,
+        refresh_token: identity.refresh_token,
+        nonce: Some(nonce),
         claims: identity.claims,
         acr: identity.acr,
         auth_time: identity.auth_time,

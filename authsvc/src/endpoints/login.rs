@@ -75,9 +75,9 @@ async fn answer(
     let policy = &site.policy;
     let return_to = return_path(query, policy).ok_or(Failure::BadReturnTo)?;
     let session = current_session_of(app, policy, cookies).await.map_err(|_| Failure::Store)?;
-    let session = session.map(|(_, session)| session);
+    let session = session.map(|loaded| loaded.session);
     let rule = rule_of(policy, &return_to);
-    let lacking = lacking(rule, session.as_ref(), app.clock.now());
+    let lacking = lacking(rule, session.as_deref(), app.clock.now());
     if !navigation {
         return Ok(unauthenticated(site, &return_to, &lacking));
     }

@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::session::{json, note_store_error};
 use super::{Site, current_session, expired_session_cookie, pages};
 use crate::app::App;
+use crate::audit::{EndReason, Ending};
 use crate::csrf;
 use crate::facts::Facts;
 use crate::oidc::logout::logout_url;
@@ -29,9 +30,9 @@ pub async fn confirm(
     headers: HeaderMap,
 ) -> Response {
     match current_session(&app, &site.policy, &headers).await {
-        Ok(Some((_, session))) => {
+        Ok(Some(loaded)) => {
             let insecure = !site.policy.compiled.provider.issuer.starts_with("https:");
-            pages::confirm_logout(&site.url("logout"), display_name(&session), "/", insecure)
+            pages::confirm_logout(&site.url("logout"), display_name(&loaded.session), "/", insecure)
         }
         Ok(None) => pages::signed_out("/"),
         Err(error) => {
@@ -72,13 +73,14 @@ pub async fn signed_out() -> Response {
 async fn end_session(app: &App, site: &Site, headers: &HeaderMap) -> Result<String, StoreError> {
     let policy = &site.policy;
     let here = format!("{}{}", site.origin, policy.compiled.logout_return_to);
-    let Some((id, session)) = current_session(app, policy, headers).await? else {
+    let Some(loaded) = current_session(app, policy, headers).await? else {
         return Ok(here);
     };
-    app.sessions.end(policy, &id).await?;
+    let ending = Ending { reason: EndReason::Logout, by: "user" };
+    app.sessions.end(policy, &loaded, ending).await?;
     app.metrics.logout();
     let client_id = &policy.compiled.client.id;
-    let there = logout_url(&policy.provider, client_id, &session.id_token, &here).await;
+    let there = logout_url(&policy.provider, client_id, &loaded.session.id_token, &here).await;
     Ok(there.unwrap_or(here))
 }
 

@@ -60,7 +60,7 @@ pub async fn session(
         return Problem::forged(refusal.reason).into_response();
     }
     match current_session(&app, &site.policy, &headers).await {
-        Ok(Some((_, session))) => json(&WhoAmI::of(&session, &policy.session, app.clock.now())),
+        Ok(Some(loaded)) => json(&WhoAmI::of(&loaded.session, &policy.session, app.clock.now())),
         Ok(None) => Problem::unauthenticated(Some(site.url("login"))).into_response(),
         Err(error) => {
             note_store_error(&app, &site, &error);

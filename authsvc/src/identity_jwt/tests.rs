@@ -35,6 +35,8 @@ fn session() -> Session {
         id_token_expires_at: NOW,
         access_token: Token::new("canary-access-token"),
         access_token_expires_at: None,
+        refresh_token: None,
+        nonce: None,
         claims: claims.as_object().expect("an object").clone(),
         acr: None,
         auth_time: NOW,

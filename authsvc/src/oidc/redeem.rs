@@ -29,6 +29,8 @@ pub struct Identity {
     pub access_token: Token,
     /// When it ends, if the provider said so.
     pub access_token_expires_at: Option<Timestamp>,
+    /// Gets new tokens, where the provider gave one.
+    pub refresh_token: Option<Token>,
     /// The ID token's claims, completed by `UserInfo` where the policy asks for it.
     pub claims: Claims,
     /// `acr`.
@@ -43,6 +45,8 @@ struct TokenResponse {
     token_type: String,
     #[serde(default)]
     id_token: Option<String>,
+    #[serde(default)]
+    refresh_token: Option<String>,
     #[serde(default)]
     expires_in: Option<Value>,
 }
@@ -102,6 +106,7 @@ impl Provider {
                 .as_ref()
                 .and_then(seconds)
                 .map(|lifetime| now.plus(lifetime)),
+            refresh_token: response.refresh_token.filter(|text| !text.is_empty()).map(Token::new),
             claims,
             acr: verified.acr,
             // Unknown counts as too old for every limit: the step-up login then insists on it.

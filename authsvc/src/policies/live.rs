@@ -12,6 +12,7 @@ use vestibule_policy::path::{PathError, Target};
 use crate::identity_jwt::IdentitySigner;
 use crate::oidc::Provider;
 use crate::session::Purpose;
+use crate::session::index::Indexer;
 use crate::session::keyring::Keyring;
 use crate::session::seal::Sealer;
 
@@ -23,6 +24,8 @@ pub struct LivePolicy {
     pub session_sealer: Sealer,
     /// Seals this policy's login transactions.
     pub login_sealer: Sealer,
+    /// Names the indexes that this policy's sessions are found by.
+    pub indexer: Indexer,
     /// Signs this policy's identity JWTs.
     pub identity: IdentitySigner,
     /// Where this policy's users log in.
@@ -53,6 +56,7 @@ impl LivePolicy {
         Self {
             session_sealer: Sealer::new(keyring, uid, Purpose::Session),
             login_sealer: Sealer::new(keyring, uid, Purpose::Login),
+            indexer: Indexer::new(keyring, uid),
             identity: IdentitySigner::new(keyring, uid),
             provider,
             routes: RouteTable::new(&keys),

@@ -2,36 +2,52 @@
 //!
 //! It must not grow without bound, keep a record past its time, or be used by two replicas.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
-use super::store::{SessionStore, StoreError, Versioned};
+use super::index::{IndexEntry, IndexKey, MarkKey};
+use super::store::{
+    Acquired, Change, ChangeListener, Owner, SessionStore, StoreError, StoreFuture, Versioned,
+};
 use super::{Purpose, StoreKey};
 use crate::clock::{Clock, Timestamp};
 
 /// Records kept unless told otherwise; at some 4 KiB each, 400 MiB.
 const DEFAULT_CAPACITY: usize = 100_000;
+/// How often listeners are told that they missed nothing.
+const UP_TO_DATE_EVERY: Duration = Duration::from_millis(100);
 
 /// A bounded store in memory.
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     capacity: usize,
     records: Mutex<Records>,
+    listeners: Mutex<Vec<Arc<dyn ChangeListener>>>,
 }
 
 #[derive(Default)]
 struct Records {
     by_key: HashMap<StoreKey, Record>,
     by_end: BTreeSet<(Timestamp, StoreKey)>,
+    leases: HashMap<StoreKey, Lease>,
+    indexes: HashMap<IndexKey, BTreeMap<StoreKey, Timestamp>>,
+    marks: HashMap<MarkKey, Timestamp>,
 }
 
 struct Record {
     stored: Versioned,
+    fence: u64,
     ends_at: Timestamp,
+}
+
+/// Whose turn it is to refresh a record; `None`: nobody's, before `until`.
+struct Lease {
+    owner: Option<Owner>,
+    until: Timestamp,
 }
 
 impl MemoryStore {
@@ -44,7 +60,7 @@ impl MemoryStore {
     /// An empty store that refuses to hold more than `capacity` records.
     #[must_use]
     pub fn with_capacity(clock: Arc<dyn Clock>, capacity: usize) -> Self {
-        Self { clock, capacity, records: Mutex::default() }
+        Self { clock, capacity, records: Mutex::default(), listeners: Mutex::default() }
     }
 
     /// The records as of now, those whose time is up dropped.
@@ -67,36 +83,83 @@ impl MemoryStore {
                 self.capacity
             )));
         }
-        records.put(key, Versioned { version: 1, value }, end(now, ttl));
+        records.put(*key, Versioned { version: 1, value }, 0, end(now, ttl));
         Ok(())
     }
 
     fn replace_now(&self, key: &StoreKey, version: u64, value: Vec<u8>, ttl: Duration) -> bool {
         let (mut records, now) = self.current();
-        if records.by_key.get(key).is_none_or(|record| record.stored.version != version) {
+        let Some(record) = records.by_key.get(key).filter(|one| one.stored.version == version)
+        else {
             return false;
-        }
+        };
+        let fence = record.fence;
         records.remove(key);
-        records.put(key, Versioned { version: version + 1, value }, end(now, ttl));
+        records.put(*key, Versioned { version: version + 1, value }, fence, end(now, ttl));
         true
+    }
+
+    fn acquire_now(&self, key: &StoreKey, owner: Owner, lease: Duration) -> Acquired {
+        let (mut records, now) = self.current();
+        let held = records.leases.get(key).filter(|held| held.until > now);
+        if let Some(held) = held.filter(|held| held.owner != Some(owner)) {
+            return Acquired::Held { remaining: Duration::from_secs(held.until.since(now)) };
+        }
+        let Some(record) = records.by_key.get_mut(key) else { return Acquired::Gone };
+        record.fence += 1;
+        let acquired = Acquired::Mine { fence: record.fence, record: record.stored.clone() };
+        records.leases.insert(*key, Lease { owner: Some(owner), until: end(now, lease) });
+        acquired
+    }
+
+    fn complete_now(
+        &self,
+        key: &StoreKey,
+        lease: (Owner, u64),
+        value: Vec<u8>,
+        ttl: Duration,
+    ) -> bool {
+        let (mut records, now) = self.current();
+        let Some(version) = records.version_under(key, lease) else { return false };
+        records.remove(key);
+        records.put(*key, Versioned { version: version + 1, value }, lease.1, end(now, ttl));
+        true
+    }
+
+    fn delete_under_lease_now(&self, key: &StoreKey, lease: (Owner, u64)) -> bool {
+        let mut records = self.current().0;
+        records.version_under(key, lease).is_some() && records.remove(key).is_some()
+    }
+
+    fn tell(&self, key: &StoreKey, change: Change) {
+        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        listeners.iter().for_each(|listener| listener.changed(key, change));
     }
 }
 
 impl Records {
-    fn put(&mut self, key: &StoreKey, stored: Versioned, ends_at: Timestamp) {
-        self.by_end.insert((ends_at, key.clone()));
-        self.by_key.insert(key.clone(), Record { stored, ends_at });
+    fn put(&mut self, key: StoreKey, stored: Versioned, fence: u64, ends_at: Timestamp) {
+        self.by_end.insert((ends_at, key));
+        self.by_key.insert(key, Record { stored, fence, ends_at });
     }
 
     fn remove(&mut self, key: &StoreKey) -> Option<Versioned> {
         let (key, record) = self.by_key.remove_entry(key)?;
         self.by_end.remove(&(record.ends_at, key));
+        self.leases.remove(&key);
         Some(record.stored)
+    }
+
+    /// The version of a record if no later lease than this was given.
+    fn version_under(&self, key: &StoreKey, (owner, fence): (Owner, u64)) -> Option<u64> {
+        let taken = self.leases.get(key).and_then(|lease| lease.owner).is_some_and(|o| o != owner);
+        let record = self.by_key.get(key).filter(|record| record.fence == fence && !taken)?;
+        Some(record.stored.version)
     }
 
     /// Makes room: anyone can begin logins, so they never keep a session out. `false`: there are none.
     fn drop_a_login(&mut self) -> bool {
-        let first = self.by_end.iter().find(|(_, key)| key.is_for(Purpose::Login)).cloned();
+        let first = self.by_end.iter().find(|(_, key)| key.purpose() == Purpose::Login).copied();
         first.is_some_and(|(_, key)| self.remove(&key).is_some())
     }
 
@@ -104,6 +167,7 @@ impl Records {
         while self.by_end.first().is_some_and(|(ends_at, _)| *ends_at <= now) {
             if let Some((_, key)) = self.by_end.pop_first() {
                 self.by_key.remove(&key);
+                self.leases.remove(&key);
             }
         }
     }
@@ -114,25 +178,29 @@ fn end(now: Timestamp, ttl: Duration) -> Timestamp {
     now.plus(ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0))
 }
 
+/// An answer that is there already.
+fn ready<'a, T: Send + 'a>(answer: Result<T, StoreError>) -> StoreFuture<'a, T> {
+    std::future::ready(answer).boxed()
+}
+
 impl SessionStore for MemoryStore {
     fn create<'a>(
         &'a self,
         key: &'a StoreKey,
         value: Vec<u8>,
         ttl: Duration,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        async move { self.create_now(key, value, ttl) }.boxed()
+    ) -> StoreFuture<'a, ()> {
+        ready(self.create_now(key, value, ttl))
     }
 
-    fn load<'a>(
-        &'a self,
-        key: &'a StoreKey,
-    ) -> BoxFuture<'a, Result<Option<Versioned>, StoreError>> {
-        async move {
-            let (records, _) = self.current();
-            Ok(records.by_key.get(key).map(|record| record.stored.clone()))
-        }
-        .boxed()
+    fn load<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, Option<Versioned>> {
+        ready(Ok(self.current().0.by_key.get(key).map(|record| record.stored.clone())))
+    }
+
+    fn load_many<'a>(&'a self, keys: &'a [StoreKey]) -> StoreFuture<'a, Vec<Option<Versioned>>> {
+        let (records, _) = self.current();
+        let stored = |key| records.by_key.get(key).map(|record| record.stored.clone());
+        ready(Ok(keys.iter().map(stored).collect()))
     }
 
     fn replace_if_version<'a>(
@@ -141,20 +209,134 @@ impl SessionStore for MemoryStore {
         version: u64,
         value: Vec<u8>,
         ttl: Duration,
-    ) -> BoxFuture<'a, Result<bool, StoreError>> {
-        async move { Ok(self.replace_now(key, version, value, ttl)) }.boxed()
+    ) -> StoreFuture<'a, bool> {
+        ready(Ok(self.replace_now(key, version, value, ttl)))
     }
 
-    fn delete<'a>(&'a self, key: &'a StoreKey) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn delete<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, bool> {
+        let was_there = self.current().0.remove(key).is_some();
+        self.tell(key, Change::Ended);
+        ready(Ok(was_there))
+    }
+
+    fn take<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, Option<Vec<u8>>> {
+        ready(Ok(self.current().0.remove(key).map(|stored| stored.value)))
+    }
+
+    fn acquire<'a>(
+        &'a self,
+        key: &'a StoreKey,
+        owner: Owner,
+        lease: Duration,
+    ) -> StoreFuture<'a, Acquired> {
+        ready(Ok(self.acquire_now(key, owner, lease)))
+    }
+
+    fn renew<'a>(
+        &'a self,
+        key: &'a StoreKey,
+        owner: Owner,
+        lease: Duration,
+    ) -> StoreFuture<'a, bool> {
+        let (mut records, now) = self.current();
+        let mine = records.leases.get_mut(key).filter(|held| held.owner == Some(owner));
+        let renewed = mine.map(|mine| mine.until = end(now, lease)).is_some();
+        ready(Ok(renewed))
+    }
+
+    fn complete<'a>(
+        &'a self,
+        key: &'a StoreKey,
+        owner: Owner,
+        fence: u64,
+        value: Vec<u8>,
+        ttl: Duration,
+    ) -> StoreFuture<'a, bool> {
+        let done = self.complete_now(key, (owner, fence), value, ttl);
+        if done {
+            self.tell(key, Change::Replaced);
+        }
+        ready(Ok(done))
+    }
+
+    fn delete_under_lease<'a>(
+        &'a self,
+        key: &'a StoreKey,
+        owner: Owner,
+        fence: u64,
+    ) -> StoreFuture<'a, bool> {
+        let done = self.delete_under_lease_now(key, (owner, fence));
+        if done {
+            self.tell(key, Change::Ended);
+        }
+        ready(Ok(done))
+    }
+
+    fn release<'a>(
+        &'a self,
+        key: &'a StoreKey,
+        owner: Owner,
+        pause: Duration,
+    ) -> StoreFuture<'a, ()> {
+        let (mut records, now) = self.current();
+        if let Some(mine) = records.leases.get_mut(key).filter(|held| held.owner == Some(owner)) {
+            *mine = Lease { owner: None, until: end(now, pause) };
+        }
+        ready(Ok(()))
+    }
+
+    fn index<'a>(&'a self, entries: &'a [IndexEntry]) -> StoreFuture<'a, ()> {
+        let (mut records, now) = self.current();
+        for entry in entries {
+            let index = records.indexes.entry(entry.index).or_default();
+            index.retain(|_, until| *until > now);
+            index.insert(entry.record, entry.until);
+        }
+        ready(Ok(()))
+    }
+
+    fn unindex<'a>(&'a self, entries: &'a [IndexEntry]) -> StoreFuture<'a, ()> {
+        let (mut records, _) = self.current();
+        for entry in entries {
+            if let Some(index) = records.indexes.get_mut(&entry.index) {
+                index.remove(&entry.record);
+                if index.is_empty() {
+                    records.indexes.remove(&entry.index);
+                }
+            }
+        }
+        ready(Ok(()))
+    }
+
+    fn indexed<'a>(
+        &'a self,
+        index: &'a IndexKey,
+        offset: usize,
+        limit: usize,
+    ) -> StoreFuture<'a, Vec<StoreKey>> {
+        let (records, now) = self.current();
+        let live = |(key, until): (&StoreKey, &Timestamp)| (*until > now).then_some(*key);
+        let found = records.indexes.get(index).into_iter().flatten().filter_map(live);
+        ready(Ok(found.skip(offset).take(limit).collect()))
+    }
+
+    fn mark_once<'a>(&'a self, mark: &'a MarkKey, ttl: Duration) -> StoreFuture<'a, bool> {
+        let (mut records, now) = self.current();
+        records.marks.retain(|_, until| *until > now);
+        ready(Ok(records.marks.insert(*mark, end(now, ttl)).is_none()))
+    }
+
+    /// Nothing can be missed here, so the moment up to which all was told is always now.
+    fn tell_changes(&self, listener: Arc<dyn ChangeListener>) -> BoxFuture<'_, ()> {
+        listener.interrupted();
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&listener));
         async move {
-            self.current().0.remove(key);
-            Ok(())
+            loop {
+                listener.up_to_date(tokio::time::Instant::now());
+                tokio::time::sleep(UP_TO_DATE_EVERY).await;
+            }
         }
         .boxed()
-    }
-
-    fn take<'a>(&'a self, key: &'a StoreKey) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>> {
-        async move { Ok(self.current().0.remove(key).map(|stored| stored.value)) }.boxed()
     }
 }
 
@@ -164,7 +346,7 @@ impl MemoryStore {
     pub(super) fn dump(&self) -> Vec<u8> {
         let (records, _) = self.current();
         let shown = |(key, record): (&StoreKey, &Record)| {
-            [key.as_str().as_bytes(), &record.stored.value].concat()
+            [key.text().as_bytes(), &record.stored.value].concat()
         };
         records.by_key.iter().flat_map(shown).collect()
     }

@@ -107,7 +107,7 @@ impl Sealer {
             &[FORMAT],
             self.policy_uid.as_bytes(),
             self.purpose.label().as_bytes(),
-            at.as_str().as_bytes(),
+            at.text().as_bytes(),
         ])
     }
 }

@@ -8,9 +8,11 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::index::{By, IndexEntry, Indexer};
 use super::seal::Sealer;
 use super::store::{SessionStore, StoreError};
 use super::{LoginTransaction, Purpose, SecretId, Session, StoreKey};
+use crate::audit::{self, Ending};
 use crate::clock::{Clock, Timestamp};
 use crate::policies::LivePolicy;
 use crate::random::Random;
@@ -25,12 +27,22 @@ pub struct Sessions {
     random: Arc<dyn Random>,
 }
 
+/// A session that is not over, and where it is.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// Names it, in the store and to admins.
+    pub key: StoreKey,
+    /// What is known of it.
+    pub session: Arc<Session>,
+}
+
 /// What of a policy matters here.
 #[derive(Clone, Copy)]
 struct Terms<'a> {
     policy_uid: &'a str,
     session_sealer: &'a Sealer,
     login_sealer: &'a Sealer,
+    indexer: &'a Indexer,
     /// In seconds.
     idle_timeout: u64,
     /// In seconds.
@@ -43,6 +55,7 @@ impl<'a> Terms<'a> {
             policy_uid: &policy.compiled.uid,
             session_sealer: &policy.session_sealer,
             login_sealer: &policy.login_sealer,
+            indexer: &policy.indexer,
             idle_timeout: policy.compiled.session.idle_timeout,
             absolute_timeout: policy.compiled.session.absolute_timeout,
         }
@@ -83,13 +96,63 @@ impl Sessions {
         &self,
         policy: &LivePolicy,
         id: &SecretId,
-    ) -> Result<Option<Session>, StoreError> {
-        self.load_session(Terms::of(policy), id).await
+    ) -> Result<Option<Loaded>, StoreError> {
+        let terms = Terms::of(policy);
+        let key = id.store_key(Purpose::Session, terms.policy_uid);
+        let session = self.load_session(terms, &key).await?;
+        Ok(session.map(|session| Loaded { key, session: Arc::new(session) }))
     }
 
-    /// Ends a session; one that is gone is no error.
-    pub async fn end(&self, policy: &LivePolicy, id: &SecretId) -> Result<(), StoreError> {
-        self.store.delete(&id.store_key(Purpose::Session, &policy.compiled.uid)).await
+    /// Ends a session, on every replica; one that is gone is no error. `true`: it was this call that
+    /// ended it, and one audit line says so.
+    ///
+    /// # Errors
+    /// Where the store did not say that it is gone.
+    pub async fn end(
+        &self,
+        policy: &LivePolicy,
+        loaded: &Loaded,
+        ending: Ending<'_>,
+    ) -> Result<bool, StoreError> {
+        let terms = Terms::of(policy);
+        let ended = self.store.delete(&loaded.key).await?;
+        if ended {
+            audit::session_ended(&policy.compiled.id, &loaded.key, &loaded.session, ending);
+        }
+        let entries = index_entries(terms, &loaded.key, &loaded.session);
+        if let Err(error) = self.store.unindex(&entries).await {
+            // What is left there points to nothing, and is gone with the session's time.
+            tracing::debug!(policy = terms.policy_uid, %error, "an ended session is still indexed");
+        }
+        Ok(ended)
+    }
+
+    /// The sessions of a policy by something else than their cookie; `limit` at most, from `offset`
+    /// on. Those that are over are left out.
+    ///
+    /// # Errors
+    /// Where the store did not answer.
+    pub async fn find(
+        &self,
+        policy: &LivePolicy,
+        by: By<'_>,
+        offset: usize,
+        limit: usize,
+    ) -> Result<Vec<Loaded>, StoreError> {
+        let terms = Terms::of(policy);
+        let mut found = Vec::new();
+        for index in terms.indexer.keys(&policy.compiled.provider.issuer, by) {
+            let keys = self.store.indexed(&index, offset, limit).await?;
+            let records = self.store.load_many(&keys).await?;
+            let now = self.clock.now();
+            for (key, record) in keys.into_iter().zip(records) {
+                let Some(record) = record else { continue };
+                let opened: Option<Session> = open(terms.session_sealer, &key, &record.value);
+                let live = opened.filter(|session| terms.remaining(session, now) > 0);
+                found.extend(live.map(|session| Loaded { key, session: Arc::new(session) }));
+            }
+        }
+        Ok(found)
     }
 
     /// Stores a login transaction for [`LOGIN_SECONDS`].
@@ -119,6 +182,8 @@ impl Sessions {
         let key = id.store_key(Purpose::Session, terms.policy_uid);
         let sealed = self.seal(terms.session_sealer, &key, session)?;
         let ttl = Duration::from_secs(terms.remaining(session, self.clock.now()).max(1));
+        // Indexed first: a session that a logout could not find must not exist.
+        self.store.index(&index_entries(terms, &key, session)).await?;
         self.store.create(&key, sealed, ttl).await?;
         Ok(id)
     }
@@ -126,13 +191,12 @@ impl Sessions {
     async fn load_session(
         &self,
         terms: Terms<'_>,
-        id: &SecretId,
+        key: &StoreKey,
     ) -> Result<Option<Session>, StoreError> {
-        let key = id.store_key(Purpose::Session, terms.policy_uid);
-        let Some(stored) = self.store.load(&key).await? else {
+        let Some(stored) = self.store.load(key).await? else {
             return Ok(None);
         };
-        let opened: Option<Session> = open(terms.session_sealer, &key, &stored.value);
+        let opened: Option<Session> = open(terms.session_sealer, key, &stored.value);
         let Some(mut session) = opened else {
             // Left where it is: a key that was taken off the keyring by mistake may come back.
             tracing::warn!(policy = terms.policy_uid, "a session record does not open");
@@ -140,13 +204,13 @@ impl Sessions {
         };
         let now = self.clock.now();
         if terms.remaining(&session, now) == 0 {
-            if let Err(error) = self.store.delete(&key).await {
+            if let Err(error) = self.store.delete(key).await {
                 tracing::debug!(policy = terms.policy_uid, %error, "a session that is over stays");
             }
             return Ok(None);
         }
         if now.since(session.touched_at) >= (terms.idle_timeout / 10).max(1) {
-            self.touch(terms, &key, stored.version, &mut session, now).await;
+            self.touch(terms, key, stored.version, &mut session, now).await;
         }
         Ok(Some(session))
     }
@@ -215,6 +279,18 @@ impl Sessions {
             .map_err(|_| StoreError("the record cannot be written as JSON".to_owned()))?;
         Ok(sealer.seal(&*self.random, key, plain))
     }
+}
+
+/// Where a session is found by others than its browser.
+fn index_entries(terms: Terms<'_>, key: &StoreKey, session: &Session) -> Vec<IndexEntry> {
+    let sid = session.provider_session.as_deref().map(By::ProviderSession);
+    let until = session.created_at.plus(terms.absolute_timeout);
+    [By::Policy, By::Subject(&session.subject)]
+        .into_iter()
+        .chain(sid)
+        .flat_map(|by| terms.indexer.keys(&session.issuer, by))
+        .map(|index| IndexEntry { index, record: *key, until })
+        .collect()
 }
 
 /// `None` for what does not open and for what is no record of ours: neither is told apart.

@@ -4,6 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
+use vestibule_authsvc::audit::{EndReason, Ending};
 use vestibule_authsvc::session::{LoginTransaction, Purpose, SecretId};
 use vestibule_authsvc::token::Token;
 
@@ -37,7 +38,9 @@ impl Values {
         let (ended, old_id) = (ended.await, old_id.await);
         for value in [&ended, &old_id] {
             let id = SecretId::parse(value).unwrap();
-            app.app.sessions.end(&shop, &id).await.unwrap();
+            let loaded = app.app.sessions.load(&shop, &id).await.unwrap().unwrap();
+            let ending = Ending { reason: EndReason::Logout, by: "user" };
+            assert!(app.app.sessions.end(&shop, &loaded, ending).await.unwrap());
         }
         let transaction = app.app.sessions.begin_login(&shop, &transaction(app)).await.unwrap();
         Self {
@@ -98,7 +101,7 @@ impl Values {
 
     fn store_key(&self) -> String {
         let id = SecretId::parse(&self.valid).unwrap();
-        id.store_key(Purpose::Session, "default/shop").as_str().to_owned()
+        id.store_key(Purpose::Session, "default/shop").text()
     }
 
     /// The bytes of a column with its placeholders put in.

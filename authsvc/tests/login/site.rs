@@ -186,9 +186,9 @@ impl Shop {
     }
 
     /// The session that a browser's cookie names.
-    pub async fn session(&self, browser: &Browser) -> Option<Session> {
+    pub async fn session(&self, browser: &Browser) -> Option<Arc<Session>> {
         let id = SecretId::parse(browser.cookies.get("__Host-bff")?)?;
-        self.app.sessions.load(&self.policy, &id).await.unwrap()
+        self.app.sessions.load(&self.policy, &id).await.unwrap().map(|loaded| loaded.session)
     }
 
     /// A whole login of a browser; gives the answer to the callback.

@@ -108,6 +108,8 @@ impl TestApp {
             id_token_expires_at: now.plus(3600),
             access_token: Token::new(ACCESS_TOKEN),
             access_token_expires_at: Some(now.plus(3600)),
+            refresh_token: None,
+            nonce: None,
             claims: json!({"sub": "u-1", "name": "Ada", "groups": ["staff", "ops"]})
                 .as_object()
                 .unwrap()

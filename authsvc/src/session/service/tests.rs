@@ -9,7 +9,8 @@ use serde_json::json;
 
 use super::super::keyring::Keyring;
 use super::super::memory::MemoryStore;
-use super::super::store::Versioned;
+use super::super::index::{IndexKey, MarkKey};
+use super::super::store::{Acquired, ChangeListener, Owner, StoreFuture, Versioned};
 use super::*;
 use crate::clock::ManualClock;
 use crate::random::SystemRandom;
@@ -32,8 +33,8 @@ impl SpyStore {
     fn gate<'a, T: Send + 'a>(
         &self,
         writes: bool,
-        call: BoxFuture<'a, Result<T, StoreError>>,
-    ) -> BoxFuture<'a, Result<T, StoreError>> {
+        call: StoreFuture<'a, T>,
+    ) -> StoreFuture<'a, T> {
         let broken = self.fails.load(Ordering::SeqCst)
             || (writes && self.fails_to_write.load(Ordering::SeqCst));
         if broken { async { Err(StoreError("cut off".to_owned())) }.boxed() } else { call }
@@ -46,15 +47,16 @@ impl SessionStore for SpyStore {
         key: &'a StoreKey,
         value: Vec<u8>,
         ttl: Duration,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
+    ) -> StoreFuture<'a, ()> {
         self.gate(true, self.inner.create(key, value, ttl))
     }
 
-    fn load<'a>(
-        &'a self,
-        key: &'a StoreKey,
-    ) -> BoxFuture<'a, Result<Option<Versioned>, StoreError>> {
+    fn load<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, Option<Versioned>> {
         self.gate(false, self.inner.load(key))
+    }
+
+    fn load_many<'a>(&'a self, keys: &'a [StoreKey]) -> StoreFuture<'a, Vec<Option<Versioned>>> {
+        self.gate(false, self.inner.load_many(keys))
     }
 
     fn replace_if_version<'a>(
@@ -63,18 +65,90 @@ impl SessionStore for SpyStore {
         version: u64,
         value: Vec<u8>,
         ttl: Duration,
-    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+    ) -> StoreFuture<'a, bool> {
         self.replaced.fetch_add(1, Ordering::SeqCst);
         let lost = u64::from(self.loses_races.load(Ordering::SeqCst));
         self.gate(true, self.inner.replace_if_version(key, version + lost, value, ttl))
     }
 
-    fn delete<'a>(&'a self, key: &'a StoreKey) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn delete<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, bool> {
         self.gate(true, self.inner.delete(key))
     }
 
-    fn take<'a>(&'a self, key: &'a StoreKey) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>> {
+    fn take<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, Option<Vec<u8>>> {
         self.gate(true, self.inner.take(key))
+    }
+
+    fn acquire<'a>(
+        &'a self,
+        key: &'a StoreKey,
+        owner: Owner,
+        lease: Duration,
+    ) -> StoreFuture<'a, Acquired> {
+        self.gate(true, self.inner.acquire(key, owner, lease))
+    }
+
+    fn renew<'a>(
+        &'a self,
+        key: &'a StoreKey,
+        owner: Owner,
+        lease: Duration,
+    ) -> StoreFuture<'a, bool> {
+        self.gate(true, self.inner.renew(key, owner, lease))
+    }
+
+    fn complete<'a>(
+        &'a self,
+        key: &'a StoreKey,
+        owner: Owner,
+        fence: u64,
+        value: Vec<u8>,
+        ttl: Duration,
+    ) -> StoreFuture<'a, bool> {
+        self.gate(true, self.inner.complete(key, owner, fence, value, ttl))
+    }
+
+    fn delete_under_lease<'a>(
+        &'a self,
+        key: &'a StoreKey,
+        owner: Owner,
+        fence: u64,
+    ) -> StoreFuture<'a, bool> {
+        self.gate(true, self.inner.delete_under_lease(key, owner, fence))
+    }
+
+    fn release<'a>(
+        &'a self,
+        key: &'a StoreKey,
+        owner: Owner,
+        pause: Duration,
+    ) -> StoreFuture<'a, ()> {
+        self.gate(true, self.inner.release(key, owner, pause))
+    }
+
+    fn index<'a>(&'a self, entries: &'a [IndexEntry]) -> StoreFuture<'a, ()> {
+        self.gate(true, self.inner.index(entries))
+    }
+
+    fn unindex<'a>(&'a self, entries: &'a [IndexEntry]) -> StoreFuture<'a, ()> {
+        self.gate(true, self.inner.unindex(entries))
+    }
+
+    fn indexed<'a>(
+        &'a self,
+        index: &'a IndexKey,
+        offset: usize,
+        limit: usize,
+    ) -> StoreFuture<'a, Vec<StoreKey>> {
+        self.gate(false, self.inner.indexed(index, offset, limit))
+    }
+
+    fn mark_once<'a>(&'a self, mark: &'a MarkKey, ttl: Duration) -> StoreFuture<'a, bool> {
+        self.gate(true, self.inner.mark_once(mark, ttl))
+    }
+
+    fn tell_changes(&self, listener: Arc<dyn ChangeListener>) -> BoxFuture<'_, ()> {
+        self.inner.tell_changes(listener)
     }
 }
 
@@ -83,6 +157,7 @@ struct Policy {
     uid: &'static str,
     session_sealer: Sealer,
     login_sealer: Sealer,
+    indexer: Indexer,
 }
 
 impl Policy {
@@ -91,6 +166,7 @@ impl Policy {
             uid,
             session_sealer: Sealer::new(keyring, uid, Purpose::Session),
             login_sealer: Sealer::new(keyring, uid, Purpose::Login),
+            indexer: Indexer::new(keyring, uid),
         }
     }
 
@@ -99,6 +175,7 @@ impl Policy {
             policy_uid: self.uid,
             session_sealer: &self.session_sealer,
             login_sealer: &self.login_sealer,
+            indexer: &self.indexer,
             idle_timeout: IDLE,
             absolute_timeout: ABSOLUTE,
         }
@@ -139,7 +216,8 @@ impl Fixture {
     }
 
     async fn load(&self, id: &SecretId) -> Option<Session> {
-        self.sessions.load_session(self.shop.terms(), id).await.expect("loads")
+        let key = id.store_key(Purpose::Session, self.shop.uid);
+        self.sessions.load_session(self.shop.terms(), &key).await.expect("loads")
     }
 
     async fn begin_login(&self) -> SecretId {
@@ -165,6 +243,8 @@ fn session(now: Timestamp) -> Session {
         id_token_expires_at: now.plus(60),
         access_token: Token::new("canary-access-token"),
         access_token_expires_at: None,
+        refresh_token: None,
+        nonce: None,
         claims: json!({"sub": "canary-subject", "email": "canary@example.com"})
             .as_object()
             .expect("an object")
@@ -303,7 +383,7 @@ async fn a_store_that_does_not_answer_is_an_error_and_never_no_session() {
     let (terms, login) = (fixture.shop.terms(), fixture.begin_login().await);
     let id = fixture.create().await;
     fixture.store.fails.store(true, Ordering::SeqCst);
-    assert!(fixture.sessions.load_session(terms, &id).await.is_err());
+    assert!(fixture.sessions.load_session(terms, &id.store_key(Purpose::Session, fixture.shop.uid)).await.is_err());
     assert!(fixture.sessions.consume_login(terms, &login).await.is_err());
     assert!(fixture.sessions.create_session(terms, &session(START)).await.is_err());
     fixture.store.fails.store(false, Ordering::SeqCst);
@@ -315,7 +395,7 @@ async fn t031_a_cookie_of_one_policy_is_nothing_to_another() {
     let fixture = Fixture::new();
     let (id, login) = (fixture.create().await, fixture.begin_login().await);
     let other = fixture.desk.terms();
-    assert!(fixture.sessions.load_session(other, &id).await.expect("loads").is_none());
+    assert!(fixture.sessions.load_session(other, &id.store_key(Purpose::Session, fixture.desk.uid)).await.expect("loads").is_none());
     assert!(fixture.sessions.consume_login(other, &login).await.expect("takes").is_none());
     // Not even with the record moved to where the other policy looks.
     for (purpose, id) in [(Purpose::Session, &id), (Purpose::Login, &login)] {
@@ -325,7 +405,7 @@ async fn t031_a_cookie_of_one_policy_is_nothing_to_another() {
         let ttl = Duration::from_secs(100);
         fixture.store.create(&there, stored.value, ttl).await.expect("creates");
     }
-    assert!(fixture.sessions.load_session(other, &id).await.expect("loads").is_none());
+    assert!(fixture.sessions.load_session(other, &id.store_key(Purpose::Session, fixture.desk.uid)).await.expect("loads").is_none());
     assert!(fixture.sessions.consume_login(other, &login).await.expect("takes").is_none());
     assert!(fixture.load(&id).await.is_some());
     assert!(fixture.take_login(&login).await.is_some());
