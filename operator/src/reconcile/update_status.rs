@@ -51,6 +51,9 @@ pub async fn update_status(context: &Context, id: &PolicyId) -> Result<(), ApiEr
     }
     let cached = object.0.as_ref().ok().and_then(|policy| policy.status.clone());
     let old = known.status.clone().or(cached).unwrap_or_default();
+    // Before the view: a replica that is heard in between is then in the view, and not the other way
+    // round, which would take back what was said of it.
+    let settled = context.replicas.settled();
     let view = ReplicaView {
         replicas: context.replicas.view(id),
         contested: known.contested.clone(),
@@ -60,7 +63,7 @@ pub async fn update_status(context: &Context, id: &PolicyId) -> Result<(), ApiEr
     let seconds = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
     let mut conditions =
         conditions(&known.draft, &view, known.generation, &old.conditions, &Time(seconds));
-    if !context.replicas.settled() && view.pending.is_none() {
+    if !settled && view.pending.is_none() {
         keep_what_replicas_said(&mut conditions, &old.conditions);
     }
     let new = BffPolicyStatus { conditions, origins: known.draft.origins.clone() };
