@@ -7,13 +7,14 @@
 pub mod decide;
 pub mod gateway;
 pub mod grant;
+mod header_list;
 pub mod request;
 
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, Uri};
 use tokio::time::Instant;
 
 use crate::app::App;
@@ -27,6 +28,7 @@ use request::CheckRequest;
 pub async fn check(
     State(app): State<Arc<App>>,
     Path((dialect, namespace, name)): Path<(String, String, String)>,
+    address: Uri,
     headers: HeaderMap,
 ) -> Response {
     let started = Instant::now();
@@ -34,7 +36,7 @@ pub async fn check(
         return gateway::bare(StatusCode::NOT_FOUND);
     };
     let (outcome, reason, response) = match app.policies.find(&namespace, &name) {
-        Lookup::Live(policy) => answer(&app, dialect, &policy, &headers).await,
+        Lookup::Live(policy) => answer(&app, dialect, &policy, address.query(), &headers).await,
         Lookup::Refused => ("refused_policy", "", gateway::unavailable(dialect, "policy-refused")),
         Lookup::Unknown => ("unknown_policy", "", gateway::unavailable(dialect, "policy-unknown")),
     };
@@ -55,13 +57,15 @@ async fn answer(
     app: &App,
     dialect: Dialect,
     policy: &LivePolicy,
+    list: Option<&str>,
     headers: &HeaderMap,
 ) -> (&'static str, &'static str, Response) {
     let refused = |request: Option<&CheckRequest>, refusal: Refusal| {
         let (label, reason) = (refusal.label(), refusal.reason());
         (label, reason, dialect.render_refusal(policy, request, refusal))
     };
-    let request = match dialect.parse(headers, policy) {
+    let read = header_list::refuse_copies(policy, list, headers);
+    let request = match read.and_then(|()| dialect.parse(headers, policy)) {
         Ok(request) => request,
         Err(refusal) => return refused(None, refusal),
     };

@@ -29,6 +29,9 @@ pub struct PolicyEntry {
     pub policy: Option<Arc<CompiledPolicy>>,
     /// Which version of it this is.
     pub revision: Arc<Revision>,
+    /// Whether the operator wires its gateway: the check's address then names the list of headers
+    /// that the gateway takes from us. Elsewhere that is its user's business.
+    pub wired: bool,
 }
 
 impl PolicyEntry {
@@ -37,13 +40,14 @@ impl PolicyEntry {
     pub fn accepted(policy: Arc<CompiledPolicy>) -> Self {
         let revision =
             Revision { uid: policy.uid.clone(), state: RevisionState::Live, ..Revision::default() };
-        Self { id: policy.id.clone(), policy: Some(policy), revision: Arc::new(revision) }
+        let id = policy.id.clone();
+        Self { id, policy: Some(policy), revision: Arc::new(revision), wired: false }
     }
 
     /// Refuse the traffic: it was never good.
     #[must_use]
     pub fn refused(id: PolicyId) -> Self {
-        Self { id, policy: None, revision: Arc::default() }
+        Self { id, policy: None, revision: Arc::default(), wired: false }
     }
 }
 
@@ -197,7 +201,7 @@ impl Policies {
         keyring: &Keyring,
         problems: &mut Vec<(PolicyId, String)>,
     ) -> RunningPolicy {
-        let PolicyEntry { id, policy, revision } = entry;
+        let PolicyEntry { id, policy, revision, wired } = entry;
         let Some(policy) = policy else { return RunningPolicy { id, live: None, revision } };
         let live = old.and_then(|old| old.live.as_ref());
         if let Some(live) = live.filter(|live| same_keys && Arc::ptr_eq(&live.compiled, &policy)) {
@@ -205,8 +209,9 @@ impl Policies {
         }
         match self.providers.get(&policy.provider) {
             Ok(provider) => {
-                let live = Some(Arc::new(LivePolicy::new(policy, keyring, provider)));
-                RunningPolicy { id, live, revision }
+                let live = LivePolicy::new(policy, keyring, provider);
+                let live = if wired { live.wired() } else { live };
+                RunningPolicy { id, live: Some(Arc::new(live)), revision }
             }
             Err(reason) => {
                 let problem = format!("the provider cannot be set up: {reason}");

@@ -14,6 +14,12 @@ pub const POLICY_ANNOTATION: &str = "vestibule.dev/policy";
 pub const RELEASE_ANNOTATION: &str = "vestibule.dev/release";
 /// The only value of [`RELEASE_ANNOTATION`] that releases.
 pub const RELEASE_VALUE: &str = "true";
+/// On a target: Vestibule has written to it. Another value of what it wrote is then a hand edit,
+/// which is repaired, and not somebody else's setting, which is refused.
+pub const WIRED_ANNOTATION: &str = "vestibule.dev/wired";
+/// On a target: the annotations, with commas, that had another value when Vestibule first wrote its
+/// own. The policy is refused until its author removes this.
+pub const REPLACED_ANNOTATION: &str = "vestibule.dev/replaced";
 
 /// On everything that Vestibule creates, with the value [`MANAGED_BY_VALUE`].
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";

@@ -27,7 +27,8 @@ const LIMIT: Duration = Duration::from_mins(1);
 /// It is for one run, and reachable from this machine only.
 const TOKEN: &str = "administrator-of-one-run";
 /// The kinds of Traefik that matter here.
-const TRAEFIK_KINDS: [&str; 2] = ["ingressroutes.traefik.io", "middlewares.traefik.io"];
+const TRAEFIK_KINDS: [&str; 3] =
+    ["ingressroutes.traefik.io", "ingressroutetcps.traefik.io", "middlewares.traefik.io"];
 
 /// A running API.
 #[derive(Debug)]
@@ -157,6 +158,9 @@ fn start_server(dir: &Path, etcd: u16, port: u16) -> Process {
     command.arg(format!("--cert-dir={}", path("certificates")));
     command.arg(format!("--token-auth-file={tokens}"));
     command.args(["--authorization-mode=RBAC", "--service-cluster-ip-range=10.97.0.0/16"]);
+    // As on the cluster, so that admission policies of both sorts can be asked.
+    command.arg("--feature-gates=MutatingAdmissionPolicy=true");
+    command.arg("--runtime-config=admissionregistration.k8s.io/v1beta1=true");
     command.arg("--service-account-issuer=https://kubernetes.default.svc");
     command.arg(format!("--service-account-key-file={public}"));
     command.arg(format!("--service-account-signing-key-file={key}"));

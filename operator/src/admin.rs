@@ -87,4 +87,21 @@ mod tests {
         assert_eq!(status(&router, "/readyz").await, 200);
         assert_eq!(status(&router, "/metrics").await, 200);
     }
+
+    #[tokio::test]
+    async fn t107_whoever_reaches_the_port_learns_of_no_policy() {
+        let metrics = Arc::new(Metrics::new());
+        metrics.refused("Conflicted");
+        let ready = Arc::new(AtomicBool::new(true));
+        let router = router(Admin { metrics: Arc::clone(&metrics), ready });
+        for path in ["/", "/policies", "/config", "/debug/pprof/", "/metrics/shop", "/readyz/x"] {
+            assert_eq!(status(&router, path).await, 404, "{path}");
+        }
+        // A label for a namespace, a policy or a host would tell one tenant of another.
+        let text = metrics.render();
+        assert!(text.contains("reason=\"Conflicted\""), "{text}");
+        for label in ["namespace=", "policy=", "host=", "name="] {
+            assert!(!text.contains(label), "{label} is in {text}");
+        }
+    }
 }

@@ -14,6 +14,7 @@ use vestibule_policy::model::PolicyId;
 use crate::api::{ApiError, call};
 use crate::context::Context;
 use crate::queue::{self, Work};
+use crate::reconcile::lost::lost;
 use crate::reconcile::{decode, reconcile};
 use crate::settings::Settings;
 use crate::{keys, replicas};
@@ -63,13 +64,14 @@ pub async fn lead(context: &Arc<Context>, settings: &Settings) {
     tokio::join!(work, follow, resync(context));
 }
 
-/// Reads who holds which host, as the Secrets say now, and gives all their policies.
+/// Reads who holds which host, as the Secrets say now, and gives all their policies. What a Secret
+/// that cannot be read held comes last, so that it takes nothing from the others.
 async fn seed(context: &Context) -> Result<Vec<PolicyId>, ApiError> {
     let namespace = &context.installation.namespace;
     let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
     let labels = format!("{}={}", names::COMPILED_LABEL, names::COMPILED_VALUE);
     let mut params = ListParams::default().labels(&labels).limit(PAGE);
-    let mut held = Vec::new();
+    let (mut held, mut unreadable) = (Vec::new(), Vec::new());
     loop {
         let action = || format!("list Secrets of {namespace}");
         let page = call(action, api.list(&params)).await.map_err(ApiError::without_message)?;
@@ -82,14 +84,20 @@ async fn seed(context: &Context) -> Result<Vec<PolicyId>, ApiError> {
                 Err(error) => {
                     let name = secret.metadata.name.as_deref();
                     tracing::warn!(name, error, "a compiled Secret cannot be read");
+                    unreadable.extend(context.world.owner(secret));
                 }
             }
         }
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params = params.continue_token(&token),
-            None => return Ok(held),
+            None => break,
         }
     }
+    for id in unreadable {
+        context.claims().reserve(&id, &lost(&context.world, &id).origins);
+        held.push(id);
+    }
+    Ok(held)
 }
 
 async fn resync(context: &Context) {

@@ -9,6 +9,7 @@ pub mod compare;
 pub mod conditions;
 pub mod dereference;
 pub mod input;
+pub mod lost;
 pub mod release;
 pub mod repairs;
 pub mod update_status;
@@ -160,12 +161,8 @@ async fn gone(
         return Ok(None);
     }
     let mut again = Applied::default();
-    if read.compiled.is_some() {
-        let last = read
-            .previous
-            .clone()
-            .unwrap_or_else(|| validate::unreadable(id.clone(), String::new(), 0, None));
-        let secret = build::build_tombstone(&last, &context.installation);
+    if let Some(last) = &read.previous {
+        let secret = build::build_tombstone(last, &context.installation);
         again = apply::secret(context, id, "", &secret, read).await?;
     }
     context.claims().refused(id, false);

@@ -9,7 +9,7 @@ pub mod routes;
 mod start;
 pub mod watch;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::api::core::v1::{Namespace, Pod, Secret, Service};
@@ -139,6 +139,23 @@ impl World {
         lock(&self.routes).made_for(&handoff::policy_id_label(&id.namespace, &id.name))
     }
 
+    /// The hosts of those routes: what the policy held when they were written.
+    #[must_use]
+    pub fn hosts_made_for(&self, id: &PolicyId) -> BTreeSet<String> {
+        let keys = self.routes_made_for(id).into_iter();
+        keys.flat_map(|(kind, namespace, name)| match kind {
+            Kind::Ingress => {
+                let route = self.caches.ingresses.get(&namespace, &name);
+                route.map(|route| routes::of_ingress(&route).hosts).unwrap_or_default()
+            }
+            Kind::IngressRoute => {
+                let route = self.caches.ingress_routes.get(&namespace, &name);
+                route.map(|route| routes::of_ingress_route(&route).hosts).unwrap_or_default()
+            }
+        })
+        .collect()
+    }
+
     /// The version that we wrote last.
     #[must_use]
     pub fn written(&self, kind: &'static str, namespace: &str, name: &str) -> Option<String> {
@@ -263,7 +280,7 @@ impl World {
 impl World {
     /// The policy that an object of our namespace was made for; only where label and annotations
     /// agree, since others may write there too. Elsewhere anybody can write what ours would say.
-    fn owner<K: Resource>(&self, object: &K) -> Option<PolicyId> {
+    pub(crate) fn owner<K: Resource>(&self, object: &K) -> Option<PolicyId> {
         if object.meta().namespace.as_deref() != Some(self.own.as_str()) {
             return None;
         }

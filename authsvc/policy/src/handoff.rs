@@ -235,7 +235,7 @@ pub fn secret_name(namespace: &str, name: &str) -> String {
     format!("{COMPILED_SECRET_PREFIX}{}", policy_id_label(namespace, name))
 }
 
-fn hex(digest: &Digest, characters: usize) -> String {
+pub(crate) fn hex(digest: &Digest, characters: usize) -> String {
     let digits = digest.as_ref().iter().flat_map(|byte| [byte >> 4, byte & 15]);
     digits
         .take(characters)

@@ -10,6 +10,7 @@ pub mod duration;
 pub mod error;
 pub mod expression;
 pub mod handoff;
+pub mod header_list;
 pub mod matching;
 pub mod model;
 pub mod origin;

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use vestibule_policy::header_list;
 use vestibule_policy::matching::{RouteKey, RouteTable};
 use vestibule_policy::model::{CompiledPolicy, CompiledRoute};
 use vestibule_policy::origin::Origin;
@@ -30,6 +31,9 @@ pub struct LivePolicy {
     pub identity: IdentitySigner,
     /// Where this policy's users log in.
     pub provider: Arc<Provider>,
+    /// The query of the check's address where the gateway takes all headers of this policy from us;
+    /// `None`: the address does not say so.
+    pub header_list: Option<String>,
     routes: RouteTable,
     unmatched: CompiledRoute,
 }
@@ -59,10 +63,18 @@ impl LivePolicy {
             indexer: Indexer::new(keyring, uid),
             identity: IdentitySigner::new(keyring, uid),
             provider,
+            header_list: None,
             routes: RouteTable::new(&keys),
             unmatched: CompiledRoute::unmatched(),
             compiled,
         }
+    }
+
+    /// The same, with a gateway that the operator wires.
+    #[must_use]
+    pub fn wired(self) -> Self {
+        let header_list = Some(header_list::query(&self.compiled.upstream_headers));
+        Self { header_list, ..self }
     }
 
     /// The rule for a request: the most specific one, else "a session is required".

@@ -14,6 +14,7 @@ mod csrf_cors;
 mod endpoints;
 mod every_field;
 mod hardening;
+mod header_list;
 mod logout_pages;
 mod store_down;
 mod wire;

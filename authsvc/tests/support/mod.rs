@@ -58,6 +58,10 @@ pub fn compiled(name: &str, spec: &str) -> CompiledPolicy {
     .unwrap()
 }
 
+fn accepted<'a>(policies: &'a [(&str, &str)]) -> impl Iterator<Item = PolicyEntry> + 'a {
+    policies.iter().map(|(name, spec)| PolicyEntry::accepted(Arc::new(compiled(name, spec))))
+}
+
 impl TestApp {
     pub fn new(policies: &[(&str, &str)]) -> Self {
         let clock = Arc::new(ManualClock::new(START));
@@ -65,8 +69,24 @@ impl TestApp {
         Self::with_store(policies, clock, store)
     }
 
+    /// One whose gateways are wired by the operator.
+    pub fn wired(policies: &[(&str, &str)]) -> Self {
+        let clock = Arc::new(ManualClock::new(START));
+        let store: Arc<dyn SessionStore> = Arc::new(MemoryStore::new(clock.clone()));
+        let entries = accepted(policies).map(|entry| PolicyEntry { wired: true, ..entry });
+        Self::of(entries.collect(), clock, store)
+    }
+
     pub fn with_store(
         policies: &[(&str, &str)],
+        clock: Arc<ManualClock>,
+        store: Arc<dyn SessionStore>,
+    ) -> Self {
+        Self::of(accepted(policies).collect(), clock, store)
+    }
+
+    fn of(
+        entries: Vec<PolicyEntry>,
         clock: Arc<ManualClock>,
         store: Arc<dyn SessionStore>,
     ) -> Self {
@@ -74,10 +94,6 @@ impl TestApp {
         let as_clock: Arc<dyn Clock> = clock.clone();
         let live = Policies::new(Providers::new(as_clock.clone(), random.clone()));
         let keyring = Arc::new(Keyring::ephemeral(&*random));
-        let entries = policies
-            .iter()
-            .map(|(name, spec)| PolicyEntry::accepted(Arc::new(compiled(name, spec))))
-            .collect();
         assert!(live.install(entries, &keyring).is_empty());
         let app = Arc::new(App {
             policies: Arc::new(live),
@@ -152,6 +168,8 @@ pub struct Ask<'a> {
     pub method: &'a str,
     pub host: &'a str,
     pub target: &'a str,
+    /// What follows the path of the check's address.
+    pub list: &'a str,
     pub headers: Vec<(&'a str, Vec<u8>)>,
 }
 
@@ -165,7 +183,8 @@ pub const FETCH: [(&str, &str); 3] =
 
 impl<'a> Ask<'a> {
     pub fn get(target: &'a str) -> Self {
-        Self { policy: "shop", method: "GET", host: "shop.example.com", target, headers: vec![] }
+        let (policy, method, host) = ("shop", "GET", "shop.example.com");
+        Self { policy, method, host, target, list: "", headers: vec![] }
     }
 
     pub fn method(mut self, method: &'a str) -> Self {
@@ -178,13 +197,18 @@ impl<'a> Ask<'a> {
         self
     }
 
+    pub fn listing(mut self, list: &'a str) -> Self {
+        self.list = list;
+        self
+    }
+
     pub fn with(mut self, headers: &[(&'a str, &str)]) -> Self {
         self.headers.extend(headers.iter().map(|(n, v)| (*n, v.as_bytes().to_vec())));
         self
     }
 
     pub async fn ask(&self, app: &TestApp, dialect: &str) -> Answer {
-        let uri = format!("/check/{dialect}/default/{}", self.policy);
+        let uri = format!("/check/{dialect}/default/{}{}", self.policy, self.list);
         let mut request = Request::builder().uri(uri).header("host", "authsvc:8081");
         request = match dialect {
             "nginx" => {

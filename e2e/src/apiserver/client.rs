@@ -1,9 +1,13 @@
 //! Objects as JSON: get, apply, patch, delete, and every version that a kind's objects ever had. It
 //! must not know what they mean.
 
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
 use serde_json::Value;
 
 use super::ApiServer;
+use crate::cluster::programs::tool;
 use crate::http::{Request, Response};
 
 /// One version of an object.
@@ -46,6 +50,19 @@ impl ApiServer {
     pub fn apply(&self, object: &Value) -> Value {
         let path = format!("{}?fieldManager=author&force=true", path_of(object));
         self.change("PATCH", &path, "application/apply-patch+yaml", object)
+    }
+
+    /// Creates or changes the objects of that YAML; panics where one is refused. `more` are flags.
+    pub fn apply_yaml(&self, text: &str, more: &[&str]) {
+        let mut kubectl = Command::new(tool("kubectl"));
+        kubectl.args(["--kubeconfig", &self.kubeconfig(), "apply", "--server-side", "-f", "-"]);
+        kubectl.args(more).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut running = kubectl.spawn().expect("kubectl runs");
+        let mut input = running.stdin.take().expect("a pipe");
+        input.write_all(text.as_bytes()).expect("it reads");
+        drop(input);
+        let output = running.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// Changes an object by a merge patch.

@@ -14,8 +14,12 @@ fn values(name: &str) -> String {
 }
 
 fn rendered(values: &str) -> String {
+    rendered_with(values, &[])
+}
+
+fn rendered_with(values: &str, more: &[&str]) -> String {
     let arguments = ["template", "vestibule", &chart("vestibule"), "-n", "vestibule", "-f", values];
-    let output = helm(&[&arguments[..], &CLUSTER].concat());
+    let output = helm(&[&arguments[..], &CLUSTER, more].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
@@ -76,6 +80,7 @@ fn wrong_values_are_refused_by_their_name() {
         ("authsvc.replicas=many", "replicas"),
         ("logFormat=xml", "logFormat"),
         ("nothing=1", "nothing"),
+        ("admission.exclusiveHosts=maybe", "exclusiveHosts"),
         ("image.tag=latest", "tag"),
     ] {
         let arguments = ["template", "vestibule", &chart("vestibule"), "-f", &values("trial")];
@@ -91,4 +96,21 @@ fn t064_nothing_of_ours_is_asked_at_admission() {
         let text = rendered(&values(name));
         assert!(!text.contains("WebhookConfiguration"), "a webhook could be asked by anybody");
     }
+}
+
+#[test]
+fn routes_of_other_namespaces_are_refused_only_where_that_is_asked_for() {
+    let kinds = ["--api-versions", "traefik.io/v1alpha1/IngressRoute"];
+    let rules = |set: &str, more: &[&str]| {
+        let text = rendered_with(&values("trial"), &[&["--set", set], more].concat());
+        let named = |name: &str| text.matches(&format!("\n  name: {name}.vestibule\n")).count();
+        // A policy and its binding have one name.
+        [named("vestibule-exclusive"), named("vestibule-exclusive-routes")]
+    };
+    assert_eq!(rules("admission.enabled=true", &kinds), [0, 0], "the default");
+    assert_eq!(rules("admission.exclusiveHosts=true", &kinds), [2, 2]);
+    // A rule whose kind of parameter does not exist would refuse every Ingress of the cluster.
+    assert_eq!(rules("admission.exclusiveHosts=true", &[]), [2, 0]);
+    let off = "admission.exclusiveHosts=true,admission.enabled=false";
+    assert_eq!(rules(off, &kinds), [0, 0]);
 }

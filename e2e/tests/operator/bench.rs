@@ -82,22 +82,7 @@ impl Bench {
 
     /// Applies the app's policy and gives it.
     pub fn policy(&self, name: &str) -> Value {
-        self.api.apply(&json!({
-            "apiVersion": "vestibule.dev/v1alpha1", "kind": "BffPolicy",
-            "metadata": {"name": "shop", "namespace": name},
-            "spec": {
-                "targetRefs": [
-                    {"group": "networking.k8s.io", "kind": "Ingress", "name": "web"},
-                    {"group": "networking.k8s.io", "kind": "Ingress", "name": "side"},
-                ],
-                "providerRef": {"name": "corp"},
-                "client": {"id": "shop", "secretRef": {"name": "oidc", "key": "secret"}},
-                "routes": [
-                    {"path": "/door", "access": "Public"},
-                    {"path": "/api", "upstream": {"headers": [{"name": "X-User", "value": "claims.sub"}]}},
-                ],
-            },
-        }))
+        self.api.apply(&policy_of(name))
     }
 
     /// Makes the app's policy stricter: its public route is denied. Gives the policy.
@@ -195,6 +180,26 @@ impl Bench {
     }
 }
 
+/// An app's policy.
+pub fn policy_of(name: &str) -> Value {
+    json!({
+        "apiVersion": "vestibule.dev/v1alpha1", "kind": "BffPolicy",
+        "metadata": {"name": "shop", "namespace": name},
+        "spec": {
+            "targetRefs": [
+                {"group": "networking.k8s.io", "kind": "Ingress", "name": "web"},
+                {"group": "networking.k8s.io", "kind": "Ingress", "name": "side"},
+            ],
+            "providerRef": {"name": "corp"},
+            "client": {"id": "shop", "secretRef": {"name": "oidc", "key": "secret"}},
+            "routes": [
+                {"path": "/door", "access": "Public"},
+                {"path": "/api", "upstream": {"headers": [{"name": "X-User", "value": "claims.sub"}]}},
+            ],
+        },
+    })
+}
+
 /// The path of an app's policy.
 pub fn policy_path(name: &str) -> String {
     format!("/apis/vestibule.dev/v1alpha1/namespaces/{name}/bffpolicies/shop")
@@ -203,6 +208,13 @@ pub fn policy_path(name: &str) -> String {
 /// The path of one of its Ingresses.
 pub fn ingress_path(name: &str, ingress: &str) -> String {
     format!("/apis/networking.k8s.io/v1/namespaces/{name}/ingresses/{ingress}")
+}
+
+/// A condition of an app's policy.
+pub fn condition(bench: &Bench, name: &str, kind: &str) -> Value {
+    let policy = bench.api.object(&policy_path(name));
+    let conditions = policy["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    conditions.into_iter().find(|condition| condition["type"] == kind).unwrap_or_default()
 }
 
 /// The number of an object's version.
@@ -242,11 +254,13 @@ fn essence(object: &Value) -> Value {
     })
 }
 
-fn namespace(name: &str) -> Value {
+/// A namespace.
+pub fn namespace(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 }
 
-fn ingress(namespace: &str, name: &str, class: &str, host: &str) -> Value {
+/// An Ingress of one host.
+pub fn ingress(namespace: &str, name: &str, class: &str, host: &str) -> Value {
     let backend = json!({"service": {"name": "app", "port": {"number": 80}}});
     json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",

@@ -3,12 +3,17 @@
 //! The tests wait for each other: each disturbs the operator.
 #![expect(clippy::unwrap_used, reason = "what is not there fails the test")]
 
+mod admission;
 mod bench;
 mod crashes;
 mod deleted_news;
 mod failures;
+mod header_list;
+mod header_list_admission;
 mod history;
 mod old_news;
 mod quiet;
+mod referents;
 mod slow_replica;
+mod unknown_labels;
 mod unreadable;

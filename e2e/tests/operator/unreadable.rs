@@ -1,9 +1,15 @@
-//! An object that is no policy of this version, as a newer or a damaged API might hold one.
+//! An object that is no policy of this version, as a newer or a damaged API might hold one; and a
+//! compiled Secret that says nothing any more.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use vestibule_e2e::process::eventually;
 
-use crate::bench::{Bench, LIMIT, door_is_open, envelope, is_live, number, policy_path};
+use crate::bench::{
+    Bench, LIMIT, SECRETS, condition, door_is_open, envelope, ingress_path, is_live, number,
+    policy_path,
+};
 
 const CRD: &str =
     "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/bffpolicies.vestibule.dev";
@@ -64,4 +70,37 @@ fn a_policy_that_cannot_be_read_is_refused_and_stalls_nobody_else() {
     bench.settle("damaged");
     let mended = eventually(LIMIT, || is_live(&bench.compiled("damaged").unwrap()).then_some(()));
     assert!(mended.is_some(), "{}", bench.tail());
+}
+
+#[test]
+fn the_hosts_of_a_compiled_secret_that_cannot_be_read_stay_taken_after_a_restart() {
+    let mut bench = Bench::start();
+    bench.app("lost");
+    bench.policy("lost");
+    bench.settle("lost");
+    bench.crash();
+    let name = bench.compiled("lost").unwrap()["metadata"]["name"].clone();
+    let garbage = json!({"data": {"policy.json": STANDARD.encode("{}")}});
+    bench.api.merge(&format!("{SECRETS}/{}", name.as_str().unwrap()), &garbage);
+    bench.api.delete(&policy_path("lost"));
+    // Somebody else asks for one of them meanwhile.
+    bench.app("finder");
+    bench.api.patch(
+        &ingress_path("finder", "web"),
+        &json!([
+            {"op": "replace", "path": "/spec/rules/0/host", "value": "lost.example.com"},
+            {"op": "replace", "path": "/spec/tls/0/hosts/0", "value": "lost.example.com"},
+        ]),
+    );
+    bench.policy("finder");
+    bench.begin();
+    bench.settle("finder");
+    let accepted = condition(&bench, "finder", "Accepted");
+    assert_eq!(accepted["reason"], "Conflicted", "{accepted}\n{}", bench.tail());
+    let tombstone = eventually(LIMIT, || {
+        let said = envelope(&bench.compiled("lost").unwrap());
+        (said["state"] == "Tombstone").then_some(said)
+    });
+    let said = tombstone.unwrap_or_else(|| panic!("{}", bench.tail()));
+    assert_eq!(said["origins"].as_array().unwrap().len(), 2, "{said}");
 }

@@ -66,7 +66,7 @@ pub async fn apply(
     if live {
         applied.and(secret(context, id, uid, &resources.compiled_secret, read).await?.contested);
     }
-    orphans(context, id, resources).await?;
+    orphans(context, id, live, resources).await?;
     Ok(applied)
 }
 
@@ -167,7 +167,12 @@ async fn bff_route(
 }
 
 /// Objects of ours that the policy needs no more.
-async fn orphans(context: &Context, id: &PolicyId, resources: &Resources) -> Result<(), ApiError> {
+async fn orphans(
+    context: &Context,
+    id: &PolicyId,
+    live: bool,
+    resources: &Resources,
+) -> Result<(), ApiError> {
     let wanted: Vec<(Kind, Option<&String>)> = resources
         .bff_routes
         .iter()
@@ -182,7 +187,8 @@ async fn orphans(context: &Context, id: &PolicyId, resources: &Resources) -> Res
             delete::route(context, kind, &name).await?;
         }
     }
-    if resources.middleware.is_none() {
+    // Of a refused policy it is not known what its targets need: their class may be gone.
+    if live && resources.middleware.is_none() {
         delete::middleware(context, id).await?;
     }
     Ok(())

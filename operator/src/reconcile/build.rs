@@ -20,6 +20,7 @@ use vestibule_crds::names::{
     POLICY_NAMESPACE_ANNOTATION,
 };
 use vestibule_policy::handoff::{self, Handoff, State};
+use vestibule_policy::header_list;
 use vestibule_policy::model::PolicyId;
 
 pub use self::middleware::middleware;
@@ -125,6 +126,13 @@ pub fn check_address(installation: &Installation, dialect: &str, policy: &Policy
         policy.namespace,
         policy.name
     )
+}
+
+/// The same, from an object that has the list of headers too: it says which list that is. The two
+/// must never be written apart, or a header that the gateway does not know would be trusted.
+fn listing_address(installation: &Installation, dialect: &str, wiring: &Wiring) -> String {
+    let address = check_address(installation, dialect, &wiring.policy);
+    format!("{address}?{}", header_list::query(&wiring.headers))
 }
 
 /// The name of a policy's middleware.

@@ -20,6 +20,7 @@ use vestibule_policy::model::PolicyId;
 use vestibule_policy::origin::Origin;
 
 use super::input::{ForeignRoute, Input, Target};
+use super::lost::lost;
 use crate::api::{ApiError, call};
 use crate::context::Context;
 use crate::world::Guarded;
@@ -53,7 +54,7 @@ pub struct Dereferenced {
     pub released: Vec<Arc<Ingress>>,
     /// The compiled Secret as it is now.
     pub compiled: Option<Secret>,
-    /// What it says, where it can be read.
+    /// What it says; where it cannot be read, what its `/bff` routes say.
     pub previous: Option<Handoff>,
 }
 
@@ -63,7 +64,8 @@ pub struct Dereferenced {
 /// Where the API server could not be asked.
 pub async fn dereference(context: &Context, id: &PolicyId) -> Result<Dereferenced, ApiError> {
     let compiled = compiled(context, id).await?;
-    let previous = compiled.as_ref().and_then(|secret| decode(id, secret));
+    let said = |secret| decode(id, secret).unwrap_or_else(|| lost(&context.world, id));
+    let previous = compiled.as_ref().map(said);
     let object = policy(context, id, previous.as_ref()).await?;
     let parsed = object.as_ref().map(|object| object.0.as_ref());
     let spec = parsed.and_then(Result::ok);

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -9,6 +11,8 @@ use tokio::sync::mpsc;
 use tokio::time::advance;
 
 use super::*;
+use crate::reconcile::conditions::{Draft, ReplicaView, conditions};
+use crate::reconcile::validate::problems::{Finding, MAX_MESSAGE};
 
 fn id(name: &str) -> PolicyId {
     PolicyId { namespace: "shop".to_owned(), name: name.to_owned() }
@@ -98,4 +102,39 @@ async fn a_stream_that_ends_is_opened_again_and_sends_the_token_each_time() {
         assert_eq!(hashes(&replicas, "app"), [Some(hash.to_owned())]);
     }
     follower.abort();
+}
+
+#[test]
+fn what_a_replica_says_of_a_provider_becomes_one_short_line() {
+    // The longest that authsvc sends, and then as long as a line can be.
+    for length in [1024, 60_000] {
+        let text = format!("{}\nAccepted: True", "é".repeat(length / 2));
+        let line = serde_json::json!({
+            "type": "policy", "namespace": "shop", "name": "app", "uid": "u", "generation": 1,
+            "hash": "h", "state": "Live", "problem": null,
+            "provider": {"state": "Failed", "message": text},
+        });
+        let mut lines = line::Lines::default().push(format!("{line}\n").as_bytes()).unwrap();
+        let replicas = Replicas::default();
+        replicas.set(&pods(&[("a", true)]));
+        replicas.began("a");
+        replicas.take("a", lines.remove(0));
+        replicas.take("a", Line::Synced);
+        let draft = Draft {
+            accepted: Finding::ok("Accepted", ""),
+            resolved_refs: Finding::ok("ResolvedRefs", ""),
+            host_exclusive: Finding::ok("Exclusive", ""),
+            not_attached: None,
+            origins: Vec::new(),
+            hash: "h".to_owned(),
+            uid: "u".to_owned(),
+        };
+        let view = ReplicaView { replicas: replicas.view(&id("app")), ..ReplicaView::default() };
+        let now = Time(Timestamp::UNIX_EPOCH);
+        let conditions = conditions(&draft, &view, 1, &[], &now);
+        let ready = conditions.iter().find(|c| c.type_ == "ProviderReady").unwrap();
+        assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "DiscoveryFailed"));
+        assert!(ready.message.len() <= MAX_MESSAGE, "{}", ready.message.len());
+        assert!(!ready.message.contains('\n'), "{}", ready.message);
+    }
 }

@@ -11,6 +11,7 @@ use vestibule_crds::names;
 use vestibule_policy::origin::canonical_host;
 
 use crate::reconcile::validate::rule;
+use crate::reconcile::validate::wiring::NGINX_PREFIX;
 
 /// Which kind of route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,6 +127,17 @@ pub fn of_ingress(ingress: &Ingress) -> Facts {
     facts(ingress, hosts)
 }
 
+/// The same, with the hosts that its author adds by an annotation: no origin comes from them, but
+/// they are served.
+#[must_use]
+pub fn of_ingress_with_aliases(ingress: &Ingress) -> Facts {
+    let mut facts = of_ingress(ingress);
+    let aliases = ingress.annotations().get(&format!("{NGINX_PREFIX}server-alias"));
+    let aliases = aliases.into_iter().flat_map(|aliases| aliases.split(','));
+    facts.hosts.extend(aliases.filter_map(|alias| canonical(alias.trim())));
+    facts
+}
+
 /// What an `IngressRoute` says.
 #[must_use]
 pub fn of_ingress_route(route: &DynamicObject) -> Facts {
@@ -219,6 +231,19 @@ mod tests {
         let long = "a".repeat(names::MAX_POLICY_NAME + 1);
         let (_, facts) = ingress("one", &[], &json!({"vestibule.dev/policy": long}));
         assert_eq!(facts.policy, None);
+    }
+
+    #[test]
+    fn an_alias_is_served_and_gives_no_origin() {
+        let alias = "nginx.ingress.kubernetes.io/server-alias";
+        let object: Ingress = serde_json::from_value(json!({
+            "metadata": {"annotations": {alias: "B.example, *.c.example,~^d,"}},
+            "spec": {"rules": [{"host": "a.example"}]}
+        }))
+        .unwrap();
+        assert_eq!(of_ingress(&object).hosts, BTreeSet::from(["a.example".to_owned()]));
+        let expected = ["*.c.example", "a.example", "b.example"].map(str::to_owned);
+        assert_eq!(of_ingress_with_aliases(&object).hosts, BTreeSet::from(expected));
     }
 
     #[test]

@@ -231,7 +231,9 @@ impl Starter<'_> {
             &ingresses,
             &config,
             |ingress| ingress.status = None,
-            |world, change| world.route_changed(Kind::Ingress, &change, routes::of_ingress),
+            |world, change| {
+                world.route_changed(Kind::Ingress, &change, routes::of_ingress_with_aliases);
+            },
         );
         // The other types are told by their absence, so that they cost nothing.
         let external = config.fields("spec.type=ExternalName");

@@ -148,3 +148,49 @@ fn an_objects_owner_is_believed_only_where_label_and_annotations_agree() {
     assert_eq!(world.owner(&object_of("vestibule", "other")), None);
     assert_eq!(world.owner(&object_of("evil", &label)), None, "anybody can write that");
 }
+
+/// A route of `/bff` as the operator makes it.
+fn made(name: &str, label: &str, spec: &serde_json::Value) -> serde_json::Value {
+    json!({
+        "metadata": {
+            "name": name, "namespace": "vestibule", "resourceVersion": "1",
+            "labels": {"vestibule.dev/policy-id": label},
+            "annotations": {
+                "vestibule.dev/policy-namespace": "shop", "vestibule.dev/policy-name": "app"
+            }
+        },
+        "spec": spec
+    })
+}
+
+#[test]
+fn what_a_policy_held_is_known_by_its_routes_where_its_secret_cannot_be_read() {
+    let world = world();
+    let label = handoff::policy_id_label("shop", "app");
+    let rules = |host: &str| json!({"rules": [{"host": host}]});
+    for (name, label, host) in [("one", label.as_str(), "a.example"), ("forged", "x", "b.example")]
+    {
+        let object = serde_json::from_value(made(name, label, &rules(host))).unwrap();
+        seen(&world, Event::Apply(object));
+    }
+    let rule = json!({"routes": [{"match": "Host(`c.example`) && (Path(`/bff`))"}]});
+    let route: DynamicObject = serde_json::from_value(made("two", &label, &rule)).unwrap();
+    let mut part = cache::Part::new(Arc::clone(&world.caches.ingress_routes), None);
+    for change in part.apply(Event::Apply(route)) {
+        world.route_changed(Kind::IngressRoute, &change, routes::of_ingress_route);
+    }
+    // What is the app's own is not ours.
+    let named = json!({"vestibule.dev/policy": "app"});
+    seen(&world, Event::Apply(ingress("2", "web", "d.example", &named)));
+    assert_eq!(
+        world.hosts_made_for(&id("shop", "app")).into_iter().collect::<Vec<_>>(),
+        ["a.example", "c.example"]
+    );
+    let held = crate::reconcile::lost::lost(&world, &id("shop", "app"));
+    assert_eq!(held.state, handoff::State::Refused);
+    let hosts: Vec<&str> =
+        held.origins.iter().map(vestibule_policy::origin::Origin::host).collect();
+    assert_eq!(hosts, ["a.example", "c.example"]);
+    assert!(!held.released);
+    assert!(crate::reconcile::lost::lost(&world, &id("shop", "other")).origins.is_empty());
+}

@@ -114,6 +114,15 @@ fn t058_t108_there_is_no_field_for_code_of_gateways_and_we_write_no_snippet() {
             assert!(!patch.body.to_string().contains("snippet"), "{case}: {}", patch.body);
         }
     }
+    for kind in ["bffpolicies", "bffproviders", "clusterbffproviders", "bffhostgrants"] {
+        let path = format!("{}/../crds/{kind}.yaml", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(path).unwrap();
+        let fields = text.lines().map(str::trim).filter_map(|line| line.strip_suffix(':'));
+        for field in fields.filter(|field| !field.contains(' ')).map(str::to_lowercase) {
+            let code = ["snippet", "script", "template", "plugin", "lua", "wasm"];
+            assert!(!code.iter().any(|word| field.contains(word)), "{kind}: {field}");
+        }
+    }
 }
 
 #[test]
@@ -234,9 +243,11 @@ fn t111_the_operator_calls_nothing_a_tenant_names() {
     // here nothing of it becomes an address of ours.
     let world = world("nginx");
     let resources = build(&judged(&world, &world.input()), &world.installation());
-    for patch in resources.target_patches {
+    for patch in &resources.target_patches {
         assert!(!patch.body.to_string().contains("id.example.com"));
     }
+    let made = format!("{:?}{:?}", resources.bff_routes, resources.middleware);
+    assert!(made.contains("vestibule-browser") && !made.contains("id.example.com"), "{made}");
 }
 
 #[test]

@@ -4,5 +4,6 @@
 
 mod catalogue;
 mod goldens;
+mod header_list;
 mod hostile;
 mod support;

@@ -55,7 +55,8 @@ fn entry(name: &str, generation: i64) -> PolicyEntry {
         state: RevisionState::Live,
         problem: None,
     };
-    PolicyEntry { id: policy.id.clone(), policy: Some(policy), revision: Arc::new(revision) }
+    let revision = Arc::new(revision);
+    PolicyEntry { id: policy.id.clone(), policy: Some(policy), revision, wired: true }
 }
 
 #[tokio::test]
@@ -151,4 +152,25 @@ async fn a_heartbeat_comes_even_before_anything_is_loaded() {
         let line = tokio::time::timeout(SOON, follower.next()).await.unwrap().unwrap();
         assert_eq!(line, "{\"type\":\"heartbeat\"}\n");
     }
+}
+
+#[tokio::test]
+async fn a_line_is_short_whatever_a_policy_or_its_provider_says() {
+    let app = app();
+    let keyring = Arc::new(Keyring::ephemeral(&*app.random));
+    // Six bytes each as JSON writes them, and a character across the limit.
+    let long = format!("{}\u{1}{}", "\u{1}".repeat(MAX_TEXT - 2), "ä".repeat(MAX_TEXT));
+    let wrong = entry("a", 1);
+    let revision = Revision { problem: Some(long.clone()), ..(*wrong.revision).clone() };
+    app.policies.install(vec![PolicyEntry { revision: Arc::new(revision), ..wrong }], &keyring);
+    let running = app.policies.running().into_iter().next().unwrap();
+    let line =
+        Line::Policy(running, Some(Arc::new(ProviderState::Failed { message: long }))).render();
+    // What the operator takes for a line of ours.
+    assert!(line.len() < 64 * 1024 && line.ends_with('\n'), "{}", line.len());
+    let said: Value = serde_json::from_str(&line).unwrap();
+    for text in [&said["problem"], &said["provider"]["message"]] {
+        assert_eq!(text.as_str().unwrap().len(), MAX_TEXT - 1, "cut between characters");
+    }
+    assert_eq!(said["provider"]["state"], "Failed");
 }

@@ -167,7 +167,7 @@ fn entry_of(handoff: Handoff, hash: &str, before: Option<&Held>) -> PolicyEntry 
         }
         State::Refused | State::Tombstone => None,
     };
-    PolicyEntry { id: handoff.id, policy, revision: Arc::new(revision) }
+    PolicyEntry { id: handoff.id, policy, revision: Arc::new(revision), wired: true }
 }
 
 fn with_problem(entry: PolicyEntry, problem: String) -> PolicyEntry {

@@ -82,7 +82,7 @@ pub(super) fn shown(load: &Load) -> Vec<String> {
     let mut shown: Vec<String> = load
         .entries
         .iter()
-        .map(|PolicyEntry { id, policy, revision }| {
+        .map(|PolicyEntry { id, policy, revision, .. }| {
             let path = policy.as_ref().map_or("-", |policy| &policy.base_path);
             let mark = if revision.problem.is_some() { "!" } else { "" };
             format!("{} {path} {:?} {}{mark}", id.name, revision.state, revision.generation)
@@ -110,6 +110,7 @@ fn live_refused_and_tombstone_are_what_they_say() {
     assert_eq!(shown(&load), ["a /bff Live 1", "b - Refused 2", "c - Tombstone 3"]);
     assert!(known.load_if_changed().is_none(), "told once");
     let a = load.entries.iter().find(|entry| entry.id.name == "a").unwrap();
+    assert!(a.wired, "the operator wires its gateway");
     let data = handoff("a", 1, State::Live(Box::new((**a.policy.as_ref().unwrap()).clone())));
     assert_eq!(a.revision.hash, handoff::hash(&data.encode()));
     // On Kubernetes an edit that is refused refuses traffic; so does one that is gone.

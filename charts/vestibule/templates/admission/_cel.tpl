@@ -77,6 +77,12 @@ request.userInfo.username != 'system:serviceaccount:{{ .Release.Namespace }}:{{ 
 # Whether the operator may have written here for this policy already.
 - name: samePolicy
   expression: variables.old[?'vestibule.dev/policy'].orValue('') == variables.policy
+# What names the list of headers behind the check's address, as the operator left it. Without a list
+# there is nothing to name: the check then refuses a client's copies.
+- name: oldList
+  expression: >-
+    variables.samePolicy && 'nginx.ingress.kubernetes.io/auth-response-headers' in variables.old
+    ? variables.old[?'nginx.ingress.kubernetes.io/auth-url'].orValue('').find('[?]headers=[0-9a-f]{8}$') : ''
 {{- end -}}
 
 {{- define "vestibule.admission.policyNameExpression" -}}

@@ -8,7 +8,7 @@ use kube::core::DynamicObject;
 use serde_json::json;
 use vestibule_crds::names::target::{MIDDLEWARE_KIND, TRAEFIK_GROUP, TRAEFIK_VERSION};
 
-use super::{check_address, child, middleware_name, response_headers};
+use super::{child, listing_address, middleware_name, response_headers};
 use crate::reconcile::input::Installation;
 use crate::reconcile::validate::wiring::{Served, Wiring};
 
@@ -30,7 +30,7 @@ pub fn middleware(wiring: &Wiring, installation: &Installation) -> Option<Dynami
         data: json!({
             "spec": {
                 "forwardAuth": {
-                    "address": check_address(installation, "traefik", policy),
+                    "address": listing_address(installation, "traefik", wiring),
                     "authResponseHeaders": response_headers(wiring),
                     "maxResponseBodySize": MAX_ANSWER,
                     "preserveLocationHeader": true,

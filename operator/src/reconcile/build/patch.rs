@@ -9,17 +9,18 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::networking::v1::Ingress;
 use serde_json::{Value, json};
 use vestibule_crds::names::target::{INGRESS_GROUP, INGRESS_KIND};
-use vestibule_crds::names::{POLICY_ANNOTATION, RELEASE_ANNOTATION};
+use vestibule_crds::names::{
+    POLICY_ANNOTATION, RELEASE_ANNOTATION, REPLACED_ANNOTATION, WIRED_ANNOTATION,
+};
 use vestibule_policy::model::PolicyId;
 use vestibule_policy::origin::Origin;
 
-use super::{BUFFER_SIZE, check_address, middleware_reference, response_headers};
+use super::{BUFFER_SIZE, check_address, listing_address, middleware_reference, response_headers};
 use crate::reconcile::input::Installation;
 use crate::reconcile::validate::is_ours;
 use crate::reconcile::validate::text::traefik_names;
 use crate::reconcile::validate::wiring::{
-    MIDDLEWARES_ANNOTATION, NGINX_PREFIX, REPLACED_ANNOTATION, Served, WIRED_ANNOTATION,
-    WiredIngress, Wiring,
+    MIDDLEWARES_ANNOTATION, NGINX_PREFIX, Served, WiredIngress, Wiring,
 };
 
 /// How a patch is sent.
@@ -88,7 +89,7 @@ fn annotations(
     }
     match ingress.served {
         Served::IngressNginx => {
-            set(&nginx("auth-url"), check_address(installation, "nginx", policy));
+            set(&nginx("auth-url"), listing_address(installation, "nginx", wiring));
             set(&nginx("auth-signin"), signin(ingress, wiring));
             set(&nginx("auth-response-headers"), response_headers(wiring).join(","));
             set(&nginx("auth-always-set-cookie"), "true".to_owned());
@@ -97,7 +98,7 @@ fn annotations(
             }
         }
         Served::TraefikNginx => {
-            set(&nginx("auth-url"), check_address(installation, "traefik", policy));
+            set(&nginx("auth-url"), listing_address(installation, "traefik", wiring));
             set(&nginx("auth-response-headers"), response_headers(wiring).join(","));
         }
         Served::Traefik => {

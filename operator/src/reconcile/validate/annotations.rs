@@ -6,9 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use vestibule_crds::names::{REPLACED_ANNOTATION, WIRED_ANNOTATION};
+use vestibule_policy::header_list;
 use vestibule_policy::model::PolicyId;
 
-use super::wiring::{NGINX_PREFIX, REPLACED_ANNOTATION, Served, WIRED_ANNOTATION};
+use super::wiring::{NGINX_PREFIX, Served};
 
 /// What was found on one target.
 pub(super) struct Verdict {
@@ -125,7 +127,11 @@ pub(crate) fn is_ours(name: &str, value: &str, policy: &PolicyId) -> bool {
     match name {
         "auth-url" => ["nginx", "traefik"].iter().any(|dialect| {
             let path = format!("/check/{dialect}/{}/{}", policy.namespace, policy.name);
-            value.strip_prefix("http://").and_then(|rest| rest.strip_suffix(&path)).is_some_and(
+            let address = match value.split_once('?') {
+                Some((address, query)) if header_list::is_query(query) => address,
+                _ => value,
+            };
+            address.strip_prefix("http://").and_then(|rest| rest.strip_suffix(&path)).is_some_and(
                 |authority| !authority.is_empty() && !authority.contains(['/', '?', '#', '@']),
             )
         }),
@@ -183,6 +189,9 @@ mod tests {
             ("auth-url", "http://oauth2-proxy.shop.svc/oauth2/auth"),
             ("auth-url", "http://x/?u=/check/nginx/shop/web"),
             ("auth-url", "http://vestibule/check/nginx/shop/other"),
+            ("auth-url", "http://vestibule/check/nginx/shop/web?headers=8794e7"),
+            ("auth-url", "http://vestibule/check/nginx/shop/other?headers=8794e7ee"),
+            ("auth-url", "http://vestibule/check/nginx/shop/web?headers=8794e7ee&x=y"),
             ("auth-signin", "https://login.example.com/"),
         ] {
             assert_eq!(judged(&[(name, value)], Served::IngressNginx).0, [name], "{name}: {value}");
@@ -196,6 +205,7 @@ mod tests {
                 "auth-url",
                 "http://vestibule-check.vestibule.svc.cluster.local:8081/check/nginx/shop/web",
             ),
+            ("auth-url", "http://vestibule/check/traefik/shop/web?headers=8794e7ee"),
             ("auth-signin", "https://$host/bff/login?rd=$escaped_request_uri"),
             ("custom-http-errors", "404,502"),
             ("satisfy", "all"),

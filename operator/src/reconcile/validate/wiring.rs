@@ -9,12 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use vestibule_policy::model::PolicyId;
 use vestibule_policy::origin::Origin;
 
-/// On a target: Vestibule has written to it. Another value of what it wrote is then a hand edit,
-/// which is repaired, and not somebody else's setting, which is refused.
-pub const WIRED_ANNOTATION: &str = "vestibule.dev/wired";
-/// On a target: the annotations, with commas, that had another value when Vestibule first wrote its
-/// own. The policy is refused until its author removes this.
-pub const REPLACED_ANNOTATION: &str = "vestibule.dev/replaced";
 /// What the annotations of ingress-nginx begin with.
 pub const NGINX_PREFIX: &str = "nginx.ingress.kubernetes.io/";
 /// The annotation of Traefik that lists middlewares.
