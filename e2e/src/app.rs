@@ -1,6 +1,7 @@
 //! An app as its team deploys it: a namespace, the app, its TLS certificate, a provider of its own, a
 //! `BffPolicy` and an Ingress. What differs between tests is in its fields.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -164,6 +165,38 @@ spec:
         )
     }
 
+    /// An `IngressRoute` called `shop-ENTRYPOINT` with these annotations and middlewares: in plain
+    /// HTTP for `web`, with TLS for `websecure`.
+    #[must_use]
+    pub fn ingress_route(
+        &self,
+        entry_point: &str,
+        annotations: &str,
+        middlewares: &[&str],
+    ) -> String {
+        let named: Vec<_> = middlewares.iter().map(|name| format!("{{name: {name}}}")).collect();
+        let tls = if entry_point == "web" { "" } else { "  tls: {secretName: shop-tls}\n" };
+        format!(
+            "apiVersion: traefik.io/v1alpha1
+kind: IngressRoute
+metadata:
+  name: shop-{entry_point}
+  namespace: {namespace}
+  annotations: {{{annotations}}}
+spec:
+  entryPoints: [{entry_point}]
+{tls}  routes:
+    - kind: Rule
+      match: Host(`{host}`)
+      middlewares: [{middlewares}]
+      services: [{{name: echo, port: 80}}]
+",
+            namespace = self.namespace,
+            host = self.host,
+            middlewares = named.join(", "),
+        )
+    }
+
     /// The public origin.
     #[must_use]
     pub fn origin(&self) -> String {
@@ -181,6 +214,18 @@ spec:
     pub fn ask(&self, on: &Cluster, path: &str) -> Response {
         let request = Request::get(path, &self.host).header("Accept", "application/json");
         request.try_send(on.gateway(self.guise, 8000)).unwrap_or_default()
+    }
+
+    /// The status of a check of the policy at each of these replicas, as a gateway asks for a GET
+    /// without a session; 0 where there is no answer.
+    #[must_use]
+    pub fn check(&self, replicas: &[IpAddr], path: &str) -> Vec<u16> {
+        let ask = Request::get(format!("/check/traefik/{}/shop", self.namespace), "check")
+            .header("X-Forwarded-Method", "GET")
+            .header("X-Forwarded-Host", &self.host)
+            .header("X-Forwarded-Uri", path);
+        let answer = |address: &IpAddr| ask.try_send((*address, 8081).into());
+        replicas.iter().map(|one| answer(one).map_or(0, |answer| answer.status)).collect()
     }
 
     /// A browser that finds the app, as behind a load balancer that ends TLS.
@@ -227,6 +272,7 @@ spec:
             }
             loaded
         });
+        println!("{}: {} of {count} requests failed", self.namespace, failures.len());
         assert!(count > 20, "{count} requests are no load");
         assert_eq!(failures, Vec::<String>::new(), "of {count}");
     }

@@ -2,13 +2,20 @@
 //! Dockerfile, two Traefiks in front. One per cluster, shared by its tests. It must not know the
 //! apps (that is [`crate::app`]).
 
+mod deviation;
+mod previous;
+
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::Value;
+
+pub use deviation::Deviation;
+pub use previous::Previous;
 
 use crate::cluster::programs::tool;
 use crate::cluster::{Cluster, Image, Shared};
@@ -183,10 +190,16 @@ pub fn helm(arguments: &[&str]) -> Output {
     command.output().unwrap_or_else(|error| panic!("helm does not run: {error}"))
 }
 
+/// The folder of this repository's charts.
+#[must_use]
+pub fn charts() -> PathBuf {
+    repository().join("charts")
+}
+
 /// The path of a chart of this repository.
 #[must_use]
 pub fn chart(name: &str) -> String {
-    repository().join("charts").join(name).display().to_string()
+    charts().join(name).display().to_string()
 }
 
 /// Installs Vestibule, and two Traefiks before it.

@@ -46,6 +46,10 @@ export async function journey(run, options = {}) {
     },
   );
   context.setDefaultTimeout(30_000);
+  // Told, since a page's script learns no more than that its fetch failed.
+  context.on('requestfailed', (request) => {
+    console.error(`${request.url()}: ${request.failure()?.errorText}`);
+  });
   try {
     return await run(context);
   } catch (error) {

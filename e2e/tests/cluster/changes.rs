@@ -5,47 +5,50 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use vestibule_e2e::app::{App, LIMIT};
-use vestibule_e2e::http::Request;
 use vestibule_e2e::installation::{Guise, Installation, NAMESPACE};
 use vestibule_e2e::process::eventually;
 
-/// A check at one replica, as the gateway asks it.
-fn check(on: &Installation, app: &App, path: &str) -> Vec<u16> {
-    let target = format!("/check/traefik/{}/shop", app.namespace);
-    on.authsvc()
-        .into_iter()
-        .map(|address| {
-            Request::get(&target, "check")
-                .header("X-Forwarded-Method", "GET")
-                .header("X-Forwarded-Host", &app.host)
-                .header("X-Forwarded-Uri", path)
-                .try_send((address, 8081).into())
-                .map_or(0, |answer| answer.status)
-        })
-        .collect()
-}
+/// How often a route is edited.
+const EDITS: usize = 100;
 
 #[test]
 fn t022_an_edit_is_enforced_on_both_replicas_within_a_second() {
     let on = Installation::shared();
     let app = App::start(&on, "edits", Guise::Traefik);
-    let mut times = Vec::new();
-    for round in 0..20 {
+    let replicas = on.authsvc();
+    assert_eq!(replicas.len(), 2);
+    let (mut times, mut with_kubectl) = (Vec::new(), Vec::new());
+    for round in 0..EDITS {
         let (access, wanted) = if round % 2 == 0 { ("Public", 200) } else { ("Deny", 403) };
         let patch = format!(r#"{{"spec":{{"routes":[{{"path":"/door","access":"{access}"}}]}}}}"#);
         let start = Instant::now();
         on.kubectl(&["-n", "edits", "patch", "bff/shop", "--type=merge", "-p", &patch]);
         let patched = start.elapsed();
         let enforced = eventually(LIMIT, || {
-            check(&on, &app, "/door").iter().all(|status| *status == wanted).then_some(())
+            app.check(&replicas, "/door").iter().all(|status| *status == wanted).then_some(())
         });
-        assert!(enforced.is_some(), "{access} is not enforced: {:?}", check(&on, &app, "/door"));
+        let took = start.elapsed();
+        let now = app.check(&replicas, "/door");
+        assert!(enforced.is_some(), "{access} is not enforced: {now:?}");
+        with_kubectl.push(took);
         // From the API server's answer on; kubectl itself takes a while.
-        times.push(start.elapsed().saturating_sub(patched));
+        times.push(took.saturating_sub(patched));
     }
     times.sort();
-    println!("edit to enforced on both: p50 {:?}, worst {:?}", times[10], times[19]);
-    assert!(times[19] < Duration::from_secs(5), "{times:?}");
+    with_kubectl.sort();
+    let (p50, p99) = (EDITS / 2 - 1, EDITS * 99 / 100 - 1);
+    println!(
+        "{EDITS} edits, from kubectl's end to enforced on both replicas: p50 {:?}, p99 {:?}, worst \
+         {:?}; with kubectl's own time: p50 {:?}, p99 {:?}",
+        times[p50],
+        times[p99],
+        times[EDITS - 1],
+        with_kubectl[p50],
+        with_kubectl[p99]
+    );
+    // Other tests load the machine meanwhile: a second is for most, and none may be lost.
+    assert!(times[p50] <= Duration::from_secs(1), "{times:?}");
+    assert!(times[p99] <= Duration::from_secs(5), "{times:?}");
 }
 
 #[test]

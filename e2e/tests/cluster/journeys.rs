@@ -20,6 +20,11 @@ fn the_first_login_behind_ingress_nginxs_annotations_in_chromium() {
 fn first_login(namespace: &str, guise: Guise) {
     let on = Installation::shared();
     let app = App::start(&on, namespace, guise);
+    logs_in_with_chromium(&on, &app);
+}
+
+/// The journey of a user through an app that is protected already, by TLS.
+pub fn logs_in_with_chromium(on: &Installation, app: &App) {
     let elsewhere = Echo::start();
     let found = journey(
         "gateway",
@@ -27,7 +32,7 @@ fn first_login(namespace: &str, guise: Guise) {
         json!({
             "origin": app.origin(),
             // With TLS, by the certificate of the app's own Ingress.
-            "hosts": {app.host.clone(): on.gateway(guise, 8443).to_string()},
+            "hosts": {app.host.clone(): on.gateway(app.guise, 8443).to_string()},
             "elsewhere": format!("http://{}/page", elsewhere.address),
         }),
     );
@@ -52,21 +57,26 @@ fn the_bff_route_is_served_with_the_certificate_of_the_app() {
         [("tls-traefik", Guise::Traefik), ("tls-nginx", Guise::NginxAnnotations)]
     {
         let app = App::start(&on, namespace, guise);
-        let gateway = on.gateway(guise, 8443).to_string();
-        for path in ["/bff/session", "/api"] {
-            let url = app.url(path);
-            let resolve = format!("{}:443:{}", app.host, gateway.replace(":8443", ""));
-            let connect = format!("::{gateway}");
-            let output = std::process::Command::new("curl")
-                .args(["-sS", "-o", "/dev/null", "-w", "%{http_code}", "--resolve", &resolve])
-                .args(["--connect-to", &connect, "--cacert"])
-                .arg(app.dir.path().join("tls.crt"))
-                .arg(&url)
-                .output()
-                .unwrap();
-            let status = String::from_utf8_lossy(&output.stdout).into_owned();
-            assert_eq!(status, "401", "{url}: {}", String::from_utf8_lossy(&output.stderr));
-        }
+        is_served_with_its_certificate(&on, &app);
+    }
+}
+
+/// The app and its `/bff` have one certificate: that of the app.
+pub fn is_served_with_its_certificate(on: &Installation, app: &App) {
+    let gateway = on.gateway(app.guise, 8443).to_string();
+    for path in ["/bff/session", "/api"] {
+        let url = app.url(path);
+        let resolve = format!("{}:443:{}", app.host, gateway.replace(":8443", ""));
+        let connect = format!("::{gateway}");
+        let output = std::process::Command::new("curl")
+            .args(["-sS", "-o", "/dev/null", "-w", "%{http_code}", "--resolve", &resolve])
+            .args(["--connect-to", &connect, "--cacert"])
+            .arg(app.dir.path().join("tls.crt"))
+            .arg(&url)
+            .output()
+            .unwrap();
+        let status = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(status, "401", "{url}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
 

@@ -4,7 +4,10 @@
 use std::path::Path;
 
 use vestibule_e2e::app::{App, LIMIT};
-use vestibule_e2e::installation::{self, Guise, Installation, NAMESPACE, chart};
+use vestibule_e2e::installation::{
+    self, Deviation, Guise, Installation, NAMESPACE, Previous, chart,
+};
+use vestibule_e2e::process::eventually;
 use vestibule_e2e::tools::repository;
 
 /// What a file of examples is about, as the first line of a refused one says.
@@ -50,24 +53,41 @@ fn helm_test_passes() {
 }
 
 #[test]
-fn an_upgrade_fails_no_request() {
+fn an_upgrade_from_the_charts_before_fails_no_request() {
     let on = Installation::shared_alone();
-    let app = App::start(&on, "upgrade", Guise::Traefik);
-    let values = on.dir().join("upgraded.yaml");
+    let deviation = Deviation::of(&on);
+    if let Some(previous) = Previous::find() {
+        println!("the upgrade is from the charts of commit {}", previous.commit());
+        deviation.upgrade(&previous.charts(), &installation::values());
+    } else {
+        println!("the history has no other charts: the upgrade is of values alone");
+    }
+    let apps = [("upgrade", Guise::Traefik), ("upgrade-nginx", Guise::NginxAnnotations)];
+    let [one, two] = apps.map(|(namespace, guise)| App::start(&on, namespace, guise));
+    let pods = || ["authsvc", "operator"].map(|component| on.component(component)).concat();
+    let before = pods();
     // Both Deployments roll; the embedded Redis stays, or its sessions would go.
     let upgraded = installation::values()
         .replace("drainSeconds: 3", "drainSeconds: 3, podAnnotations: {upgraded: 'yes'}")
         + "operator: {podAnnotations: {upgraded: 'yes'}}\n";
-    std::fs::write(&values, upgraded).unwrap();
-    app.under_load(app.logged_in(&on, "alice"), || {
-        let (crds, vestibule) = (chart("vestibule-crds"), chart("vestibule"));
-        on.helm(&["upgrade", "vestibule-crds", &crds, "-n", NAMESPACE]);
-        let values = values.display().to_string();
-        let upgrade = ["upgrade", "vestibule", &vestibule, "-n", NAMESPACE, "-f", &values];
-        on.helm(&[&upgrade[..], &["--wait", "--timeout=3m"]].concat());
-        on.wait_for_rollout(NAMESPACE, "vestibule-authsvc", LIMIT * 2);
+    let upgrade = || deviation.upgrade(&installation::charts(), &upgraded);
+    one.under_load(one.logged_in(&on, "alice"), || {
+        two.under_load(two.logged_in(&on, "alice"), upgrade);
     });
-    app.wait_for_condition(&on, "shop", ["Programmed", "True", "Programmed"]);
+    let rolled = eventually(LIMIT, || {
+        let after = pods();
+        (after.len() == 4 && !after.iter().any(|pod| before.contains(pod))).then_some(())
+    });
+    assert!(rolled.is_some(), "{before:?} stay: {:?}", pods());
+    for app in [&one, &two] {
+        app.wait_until_protected(&on);
+        app.wait_for_condition(&on, "shop", ["Programmed", "True", "Programmed"]);
+    }
+    // What the upgraded installation is told arrives.
+    let patch = r#"{"spec":{"routes":[{"path":"/new","access":"Public"}]}}"#;
+    on.kubectl(&["-n", "upgrade", "patch", "bff/shop", "--type=merge", "-p", patch]);
+    let served = eventually(LIMIT, || (one.ask(&on, "/new").status == 200).then_some(()));
+    assert!(served.is_some(), "{}", one.ask(&on, "/new"));
 }
 
 #[test]

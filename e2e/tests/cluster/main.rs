@@ -4,6 +4,8 @@
 mod changes;
 mod faults;
 mod harness;
+mod ingressroute;
 mod journeys;
 mod lifecycle;
 mod refusals;
+mod scoped;
