@@ -251,6 +251,11 @@ fn t058_t065_a_target_that_undoes_us_is_refused_by_the_operator() {
         on.apply(&app.policy_of("shop", target));
         let message = app.wait_for_condition(&on, "shop", ["Accepted", "False", "TargetRefused"]);
         assert!(message.contains(annotation), "{message}");
+        let refused = eventually(LIMIT, || {
+            let answers = app.check(&on.authsvc(), "/public");
+            answers.iter().all(|status| *status == 503).then_some(())
+        });
+        assert!(refused.is_some(), "{annotation}: {:?}", app.check(&on.authsvc(), "/public"));
         on.kubectl(&["-n", "undo-targeted", "delete", "ingress/shop"]);
         app.wait_for_condition(&on, "shop", ["Accepted", "False", "TargetNotFound"]);
     }

@@ -10,6 +10,11 @@ use vestibule_e2e::process::eventually;
 fn an_uninstall_keeps_apps_closed_and_leaves_nothing_but_what_closes_them() {
     let on = Installation::shared_alone();
     let app = App::start(&on, "uninstalled", Guise::Traefik);
+    // Whoever uninstalls was told what stays, and how to release.
+    let notes = on.helm(&["get", "notes", "vestibule", "-n", NAMESPACE]);
+    for told in ["leaves what keeps the apps closed", "vestibule.dev/release=true", "kubectl -n"] {
+        assert!(notes.contains(told), "{notes}");
+    }
     let said = on.helm(&["uninstall", "vestibule", "-n", NAMESPACE, "--wait", "--timeout=2m"]);
     on.helm(&["uninstall", "vestibule-crds", "-n", NAMESPACE]);
     // While authsvc drains it goes on as before; what needs a session is never open.

@@ -3,48 +3,13 @@
 use serde_json::{Value, json};
 use vestibule_e2e::apiserver::{ApiServer, NAMESPACE};
 use vestibule_e2e::http::{Request, Response};
-use vestibule_e2e::installation::{chart, helm};
 use vestibule_e2e::process::eventually;
 
 use crate::bench::{Bench, LIMIT, ingress, ingress_path, namespace, policy_of};
+use crate::rules::{Rules, rendered};
 
 const MERGE: &str = "application/merge-patch+json";
-const GROUP: &str = "/apis/admissionregistration.k8s.io/v1";
 const OPERATOR: &str = "system:serviceaccount:vestibule:vestibule-operator";
-
-/// Admission policies of the chart, as long as this is there.
-struct Rules<'a> {
-    api: &'a ApiServer,
-}
-
-impl<'a> Rules<'a> {
-    fn apply(api: &'a ApiServer, file: &str) -> Self {
-        let text = rendered("production", &["-s", &format!("templates/admission/{file}.yaml")]);
-        let rules = Self { api };
-        api.apply_yaml(&text, &[]);
-        rules
-    }
-}
-
-impl Drop for Rules<'_> {
-    fn drop(&mut self) {
-        for kind in ["validatingadmissionpolicybindings", "validatingadmissionpolicies"] {
-            let path = format!("{GROUP}/{kind}");
-            let _ = Request::new("DELETE", path, "127.0.0.1").try_send(self.api.plain());
-        }
-    }
-}
-
-/// The chart, as it is rendered with those values.
-fn rendered(values: &str, more: &[&str]) -> String {
-    let chart = chart("vestibule");
-    let values = format!("{chart}/ci/{values}-values.yaml");
-    let template = ["template", "vestibule", &chart, "-n", NAMESPACE, "-f", &values];
-    let kinds = ["--api-versions", "traefik.io/v1alpha1/IngressRoute"];
-    let output = helm(&[&template[..], &["--kube-version", "1.35.4"], &kinds, more].concat());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
 
 /// Would create it, as that user or as administrator.
 fn create(api: &ApiServer, user: Option<&str>, object: &Value) -> Response {
@@ -102,7 +67,7 @@ fn a_route_of_another_namespace_that_names_a_policys_host_is_refused() {
     api.apply(&namespace("intruder"));
     let there_before = ingress("intruder", "before", "nginx", "exclusive.example.com");
     api.apply(&there_before);
-    let _rules = Rules::apply(api, "exclusive-validate");
+    let _rules = Rules::apply(api, &["exclusive-validate"]);
     let of = |host: &str| ingress("intruder", "new", "nginx", host);
     let mut alias = of("unclaimed.example.com");
     alias["metadata"]["annotations"] =
@@ -167,7 +132,7 @@ fn an_ingress_route_keeps_its_policy_until_it_is_released() {
     let bench = Bench::start();
     let api = &bench.api;
     api.apply(&namespace("unnaming"));
-    let _rules = Rules::apply(api, "ingressroute-validate");
+    let _rules = Rules::apply(api, &["ingressroute-validate"]);
     let mut object = route("IngressRoute", "unnaming", "Host(`unnaming.example.com`)");
     object["metadata"]["annotations"] = json!({"vestibule.dev/policy": "shop"});
     let known = eventually(LIMIT, || (create(api, None, &object).status == 422).then_some(()));
@@ -198,7 +163,7 @@ fn an_ingress_route_keeps_its_policy_until_it_is_released() {
 #[test]
 fn what_the_chart_renders_for_production_is_valid_to_the_last_field() {
     let bench = Bench::prepare();
-    let text = rendered("production", &[]);
+    let text = rendered(&[]);
     // Of the Prometheus operator, whose kinds are not here.
     let known = |document: &&str| !document.contains("kind: ServiceMonitor\n");
     let documents: Vec<&str> = text.split("\n---\n").filter(known).collect();

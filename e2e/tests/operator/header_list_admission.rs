@@ -2,15 +2,13 @@
 //! headers beside it: only the operator names one, and nobody takes it off.
 
 use serde_json::{Value, json};
-use vestibule_e2e::apiserver::{ApiServer, NAMESPACE, Shared};
+use vestibule_e2e::apiserver::{ApiServer, Shared};
 use vestibule_e2e::http::{Request, Response};
-use vestibule_e2e::installation::{chart, helm};
 use vestibule_e2e::process::eventually;
 
 use crate::bench::{Bench, LIMIT, ingress, ingress_path};
+use crate::rules::Rules;
 
-const GROUP: &str = "/apis/admissionregistration.k8s.io";
-const MUTATING: &str = "admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicy";
 const OPERATOR: &str = "system:serviceaccount:vestibule:vestibule-operator";
 const APP: &str = "listed";
 const AUTH_URL: &str = "nginx.ingress.kubernetes.io/auth-url";
@@ -20,44 +18,9 @@ const PLAIN: &str =
 const NAMED: &str = "?headers=8794e7ee";
 const OTHER: &str = "?headers=00000000";
 
-/// The chart's rules for Ingresses, as long as this is there.
-struct Rules<'a> {
-    api: &'a ApiServer,
-}
-
-impl<'a> Rules<'a> {
-    fn apply(api: &'a ApiServer, mutating: bool) -> Self {
-        let chart = chart("vestibule");
-        let values = format!("{chart}/ci/production-values.yaml");
-        let mut arguments = vec!["template", "vestibule", &chart, "-n", NAMESPACE, "-f", &values];
-        arguments.extend(["--kube-version", "1.35.4"]);
-        arguments.extend(["-s", "templates/admission/ingress-validate.yaml"]);
-        arguments.extend(["-s", "templates/admission/foreign-validate.yaml"]);
-        if mutating {
-            arguments.extend(["-s", "templates/admission/ingress-mutate.yaml"]);
-            arguments.extend(["--api-versions", MUTATING]);
-        }
-        let output = helm(&arguments);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let rules = Self { api };
-        api.apply_yaml(&String::from_utf8_lossy(&output.stdout), &[]);
-        rules
-    }
-}
-
-impl Drop for Rules<'_> {
-    fn drop(&mut self) {
-        for kind in [
-            "v1/validatingadmissionpolicybindings",
-            "v1/validatingadmissionpolicies",
-            "v1beta1/mutatingadmissionpolicybindings",
-            "v1beta1/mutatingadmissionpolicies",
-        ] {
-            let path = format!("{GROUP}/{kind}");
-            let _ = Request::new("DELETE", path, "127.0.0.1").try_send(self.api.plain());
-        }
-    }
-}
+/// What the API server has where it cannot write the wiring, and what more where it can.
+const VALIDATING: [&str; 2] = ["ingress-validate", "foreign-validate"];
+const MUTATING: [&str; 3] = ["ingress-mutate", "ingress-validate", "foreign-validate"];
 
 /// What stands in an Ingress.
 type Lines<'a> = [(&'a str, &'a str)];
@@ -128,7 +91,7 @@ fn born(api: &ApiServer, lines: &Lines, known: impl Fn(&Response) -> bool) {
 #[test]
 fn where_the_wiring_is_written_at_birth_it_names_no_list_and_later_the_operators() {
     let api = prepared();
-    let _rules = Rules::apply(&api, true);
+    let _rules = Rules::apply(&api, &MUTATING);
     let named = format!("{PLAIN}{NAMED}");
     let other = format!("{PLAIN}{OTHER}");
     let written = |answer: &Response| answer.status == 201 && answer.text().contains(PLAIN);
@@ -171,7 +134,7 @@ fn where_the_wiring_is_written_at_birth_it_names_no_list_and_later_the_operators
 #[test]
 fn where_the_wiring_is_only_asked_for_nobody_names_a_list_that_is_not_there() {
     let api = prepared();
-    let _rules = Rules::apply(&api, false);
+    let _rules = Rules::apply(&api, &VALIDATING);
     let named = format!("{PLAIN}{NAMED}");
     let other = format!("{PLAIN}{OTHER}");
     let list = "Authorization,Cookie,x-user";

@@ -14,6 +14,7 @@ mod history;
 mod old_news;
 mod quiet;
 mod referents;
+mod rules;
 mod slow_replica;
 mod unknown_labels;
 mod unreadable;
