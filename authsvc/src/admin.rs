@@ -1,8 +1,11 @@
-//! The admin port: health, readiness, metrics and the stream of what runs. Never on a port that a
-//! browser or gateway reaches.
+//! The admin port: health, readiness, metrics, the stream of what runs, and sessions. Never on a port
+//! that a browser or gateway reaches.
 //!
-//! What names policies is shown to who holds the admin token alone; the rest says nothing of them.
+//! What names policies is shown to who holds the admin token alone, and sessions to whom
+//! [`access`] lets in; the rest says nothing of them.
 
+pub mod access;
+mod sessions;
 pub mod stream;
 mod token;
 
@@ -17,6 +20,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use tokio::sync::watch;
 
 use crate::app::App;
+use access::Access;
 pub use token::{AdminToken, AdminTokenError};
 
 /// What `OpenMetrics` text is called.
@@ -28,14 +32,20 @@ struct Admin {
     draining: watch::Receiver<bool>,
 }
 
-/// `/healthz`, `/readyz` and `/metrics`; with a token also `/policies`. While `draining`, it is not
-/// ready.
-pub fn router(app: Arc<App>, draining: watch::Receiver<bool>, token: Option<AdminToken>) -> Router {
+/// `/healthz`, `/readyz`, `/metrics` and `/sessions`; with a token also `/policies`. While `draining`,
+/// it is not ready.
+pub fn router(
+    app: Arc<App>,
+    draining: watch::Receiver<bool>,
+    token: Option<AdminToken>,
+    access: Access,
+) -> Router {
     let router = Router::new()
         .route("/healthz", get(|| async { answer(StatusCode::OK, "ok\n") }))
         .route("/readyz", get(readiness))
         .route("/metrics", get(metrics))
-        .with_state(Admin { app: Arc::clone(&app), draining: draining.clone() });
+        .with_state(Admin { app: Arc::clone(&app), draining: draining.clone() })
+        .merge(sessions::router(Arc::clone(&app), access));
     match token {
         Some(token) => router.merge(stream::router(app, draining, token)),
         None => router,

@@ -13,7 +13,7 @@ pub struct App {
     /// The live policies.
     pub policies: Arc<Policies>,
     /// Sessions and login transactions.
-    pub sessions: Sessions,
+    pub sessions: Arc<Sessions>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Unpredictable bytes.

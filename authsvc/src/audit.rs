@@ -58,6 +58,40 @@ pub struct Ending<'a> {
     pub by: &'a str,
 }
 
+/// A user logged in, under a new session; `elevated`: because the one before was too weak or too old
+/// for what they wanted.
+pub fn login(policy: &PolicyId, key: &StoreKey, session: &Session, elevated: bool) {
+    tracing::info!(
+        target: TARGET,
+        event = if elevated { "elevation" } else { "login" },
+        policy = %policy,
+        session = key.name(),
+        subject = session.subject,
+        issuer = session.issuer,
+        "audit"
+    );
+}
+
+/// A login that the provider sent back was refused. Who it would have been is not known, or not
+/// believed.
+pub fn login_refused(policy: &PolicyId, reason: &'static str) {
+    tracing::info!(target: TARGET, event = "login_refused", policy = %policy, reason, "audit");
+}
+
+/// A user asked for what their session does not suffice for.
+pub fn check_refused(policy: &PolicyId, key: &StoreKey, session: &Session, reason: &'static str) {
+    tracing::info!(
+        target: TARGET,
+        event = "check_refused",
+        policy = %policy,
+        session = key.name(),
+        subject = session.subject,
+        issuer = session.issuer,
+        reason,
+        "audit"
+    );
+}
+
 /// A session ended.
 pub fn session_ended(policy: &PolicyId, key: &StoreKey, session: &Session, ending: Ending<'_>) {
     tracing::info!(
@@ -72,3 +106,7 @@ pub fn session_ended(policy: &PolicyId, key: &StoreKey, session: &Session, endin
         "audit"
     );
 }
+
+#[cfg(test)]
+#[path = "audit/tests.rs"]
+mod tests;

@@ -1,7 +1,8 @@
 //! The check: one question of a gateway, answered.
 //!
 //! `parse (per gateway) → policy → session → decide → render (per gateway)`: only the first and the
-//! last know the gateway. Nothing here may fail open: every way out that is not an explicit allow
+//! last know the gateway. Where the session's tokens are over, they are refreshed, and it is decided
+//! once more. Nothing here may fail open: every way out that is not an explicit allow
 //! refuses, and an allow is exactly 200 with an empty body.
 
 pub mod decide;
@@ -16,10 +17,16 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
 use tokio::time::Instant;
+use vestibule_policy::model::CompiledRoute;
 
 use crate::app::App;
+use crate::audit;
+use crate::clock::Timestamp;
 use crate::endpoints::current_session_of;
 use crate::policies::{LivePolicy, Lookup};
+use crate::session::refresh::Refreshed;
+use crate::session::service::Loaded;
+use crate::session::store::StoreError;
 use decide::{Decision, Refusal};
 use gateway::Dialect;
 use request::CheckRequest;
@@ -56,7 +63,7 @@ pub async fn check(
 async fn answer(
     app: &App,
     dialect: Dialect,
-    policy: &LivePolicy,
+    policy: &Arc<LivePolicy>,
     list: Option<&str>,
     headers: &HeaderMap,
 ) -> (&'static str, &'static str, Response) {
@@ -78,7 +85,7 @@ async fn answer(
 /// Decides one request and, where it may pass, makes the headers for the app.
 async fn evaluate(
     app: &App,
-    policy: &LivePolicy,
+    policy: &Arc<LivePolicy>,
     request: &CheckRequest,
 ) -> Result<(&'static str, HeaderMap), Refusal> {
     if policy.is_own_path(request.target.path.as_str()) {
@@ -94,25 +101,72 @@ async fn evaluate(
     let rule = policy
         .rule_for(request.facts.method.as_str(), &request.target)
         .map_err(|_| Refusal::Forbidden("path"))?;
-    let session = if decide::needs_session(rule, request) {
+    let mut loaded = if decide::needs_session(rule, request) {
         current_session_of(app, policy, &request.cookies)
             .await
-            .map_err(|error| {
-                tracing::warn!(policy = %policy.compiled.id, %error, "check refused");
-                app.metrics.store_error();
-                Refusal::Unavailable
-            })?
-            .map(|loaded| loaded.session)
+            .map_err(|error| store_failed(app, policy, &error))?
     } else {
         None
     };
-    let now = app.clock.now();
-    match decide::decide(&policy.compiled, rule, request, session.as_deref(), now) {
+    let mut now = app.clock.now();
+    let mut decision = decide_on(policy, rule, request, loaded.as_ref(), now);
+    if decision == Decision::Refresh {
+        loaded = refreshed(app, policy, loaded).await?;
+        now = app.clock.now();
+        decision = decide_on(policy, rule, request, loaded.as_ref(), now);
+    }
+    if matches!(decision, Decision::Allow(true) | Decision::Refuse(Refusal::Forbidden("require")))
+        && let Some(loaded) = &loaded
+        && decide::is_refresh_due(rule, &loaded.session, now, loaded.key.digest()[0])
+    {
+        app.sessions.refresh_soon(policy, loaded);
+    }
+    match decision {
         Decision::Allow(identity) => {
-            let session = session.as_deref().filter(|_| identity);
+            let session = loaded.as_ref().filter(|_| identity).map(|loaded| &*loaded.session);
             let headers = grant::headers(policy, rule, request, session, now)?;
             Ok((if session.is_some() { "allow" } else { "allow_anonymous" }, headers))
         }
-        Decision::Refuse(refusal) => Err(refusal),
+        Decision::Refuse(refusal) => {
+            if let (Refusal::Forbidden(reason @ "require"), Some(loaded)) = (&refusal, &loaded) {
+                audit::check_refused(&policy.compiled.id, &loaded.key, &loaded.session, reason);
+            }
+            Err(refusal)
+        }
+        // Its new tokens are over as well.
+        Decision::Refresh => Err(Refusal::Unavailable),
     }
+}
+
+fn decide_on(
+    policy: &LivePolicy,
+    rule: &CompiledRoute,
+    request: &CheckRequest,
+    loaded: Option<&Loaded>,
+    now: Timestamp,
+) -> Decision {
+    let session = loaded.map(|loaded| &*loaded.session);
+    decide::decide(&policy.compiled, rule, request, session, now)
+}
+
+/// The session with new tokens; `None`: the provider ended it.
+async fn refreshed(
+    app: &App,
+    policy: &Arc<LivePolicy>,
+    loaded: Option<Loaded>,
+) -> Result<Option<Loaded>, Refusal> {
+    let Some(loaded) = loaded else { return Ok(None) };
+    match app.sessions.refresh(policy, &loaded).await {
+        Ok(Refreshed::Fresh(loaded)) => Ok(Some(loaded)),
+        Ok(Refreshed::Ended) => Ok(None),
+        // The provider or another replica did not answer in time, which says nothing of the user.
+        Ok(Refreshed::Failed) => Err(Refusal::Unavailable),
+        Err(error) => Err(store_failed(app, policy, &error)),
+    }
+}
+
+fn store_failed(app: &App, policy: &LivePolicy, error: &StoreError) -> Refusal {
+    tracing::warn!(policy = %policy.compiled.id, %error, "check refused");
+    app.metrics.store_error();
+    Refusal::Unavailable
 }

@@ -3,8 +3,11 @@
 //! The policy of a request comes from its `Host`, and scheme and host of every URL built here come
 //! from the policy. `crate::router` shows which endpoint is where.
 
+pub mod backchannel;
 pub mod callback;
 pub mod cors;
+mod ending;
+pub mod frontchannel;
 pub mod login;
 pub mod logout;
 pub mod pages;
@@ -20,9 +23,9 @@ use vestibule_policy::origin::Origin;
 use crate::app::App;
 use crate::cookies::Cookies;
 use crate::policies::LivePolicy;
+use crate::session::SecretId;
 use crate::session::service::Loaded;
 use crate::session::store::StoreError;
-use crate::session::SecretId;
 
 /// The policy and origin that a request belongs to; found before any handler runs, and taken by
 /// handlers as `Extension<Site>`.
@@ -63,11 +66,30 @@ pub async fn current_session_of(
     policy: &LivePolicy,
     cookies: &Cookies,
 ) -> Result<Option<Loaded>, StoreError> {
-    let id = cookies.one(&policy.compiled.session.cookie_name).and_then(SecretId::parse);
-    let Some(id) = id else { return Ok(None) };
-    let loaded = app.sessions.load(policy, &id).await?;
-    // A session of the provider that the policy had before says nothing under this one.
-    Ok(loaded.filter(|loaded| loaded.session.issuer == policy.compiled.provider.issuer))
+    let Some(id) = session_id(policy, cookies) else { return Ok(None) };
+    Ok(app.sessions.load(policy, &id).await?.filter(|loaded| is_of_its_provider(policy, loaded)))
+}
+
+/// As [`current_session`], but looking is no use of the session.
+///
+/// # Errors
+/// Where the store did not answer: that is not "no session".
+pub async fn peek_session(
+    app: &App,
+    policy: &LivePolicy,
+    headers: &HeaderMap,
+) -> Result<Option<Loaded>, StoreError> {
+    let Some(id) = session_id(policy, &Cookies::from_headers(headers)) else { return Ok(None) };
+    Ok(app.sessions.peek(policy, &id).await?.filter(|loaded| is_of_its_provider(policy, loaded)))
+}
+
+fn session_id(policy: &LivePolicy, cookies: &Cookies) -> Option<SecretId> {
+    cookies.one(&policy.compiled.session.cookie_name).and_then(SecretId::parse)
+}
+
+/// A session of the provider that the policy had before says nothing under this one.
+fn is_of_its_provider(policy: &LivePolicy, loaded: &Loaded) -> bool {
+    loaded.session.issuer == policy.compiled.provider.issuer
 }
 
 /// The `Set-Cookie` value of a session. It lives as long as the browser; the server says when the

@@ -30,6 +30,7 @@ pub struct Metrics {
     policy_problems: Gauge,
     providers: Family<Labels<1>, Gauge>,
     store_errors: Counter,
+    unconfirmed_ends: Counter,
     panics: Counter,
 }
 
@@ -53,6 +54,7 @@ impl Metrics {
         let policy_problems = Gauge::default();
         let providers = Family::default();
         let store_errors = Counter::default();
+        let unconfirmed_ends = Counter::default();
         let panics = Counter::default();
         registry.register(
             "build",
@@ -84,6 +86,11 @@ impl Metrics {
             "Requests that failed because the session store did not answer",
             store_errors.clone(),
         );
+        registry.register(
+            "store_unconfirmed_ends",
+            "Ends of sessions that too few replicas of the store had in time",
+            unconfirmed_ends.clone(),
+        );
         registry.register("panics", "Requests that ended in a defect", panics.clone());
         Self {
             registry,
@@ -95,6 +102,7 @@ impl Metrics {
             policy_problems,
             providers,
             store_errors,
+            unconfirmed_ends,
             panics,
         }
     }
@@ -118,6 +126,12 @@ impl Metrics {
     /// The store did not answer.
     pub fn store_error(&self) {
         self.store_errors.inc();
+    }
+
+    /// Ends of sessions that too few replicas of the store had in time.
+    #[must_use]
+    pub fn unconfirmed_ends(&self) -> Counter {
+        self.unconfirmed_ends.clone()
     }
 
     /// A request ended in a defect.

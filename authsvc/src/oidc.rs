@@ -11,9 +11,13 @@ mod http;
 mod id_token;
 mod keys;
 pub mod logout;
+mod logout_token;
 mod metadata;
 mod probe;
 mod redeem;
+mod refresh;
+mod revoke;
+mod tokens;
 mod user_info;
 
 use std::collections::{HashMap, HashSet};
@@ -26,13 +30,16 @@ use ::http::{Request, Response, StatusCode};
 use vestibule_policy::model::CompiledProvider;
 
 pub use self::authorize::{LoginRequest, StartedLogin};
+pub use self::logout_token::{LogoutToken, MAX_LOGOUT_TOKEN};
 pub use self::metadata::Metadata;
 pub use self::probe::{Backoff, ProviderState, keep_probing};
 pub use self::redeem::Identity;
+pub use self::refresh::RefreshError;
 
 use self::cached::Cached;
 use self::http::{HttpClient, UrlRules};
 use self::keys::Keys;
+use self::revoke::UnderWay;
 use crate::clock::{Clock, Timestamp};
 use crate::random::Random;
 
@@ -69,6 +76,7 @@ pub struct Provider {
     metadata: Cached<Metadata>,
     keys: Cached<Keys>,
     state: ArcSwap<ProviderState>,
+    revocations: UnderWay,
 }
 
 impl Provider {
@@ -76,6 +84,7 @@ impl Provider {
         config: &CompiledProvider,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
+        revocations: UnderWay,
     ) -> Result<Self, String> {
         let rules = UrlRules::for_issuer(config)?;
         Ok(Self {
@@ -87,6 +96,7 @@ impl Provider {
             metadata: Cached::default(),
             keys: Cached::default(),
             state: ArcSwap::default(),
+            revocations,
         })
     }
 
@@ -186,7 +196,7 @@ fn error_code(body: &[u8]) -> &'static str {
 /// rest.
 #[must_use]
 pub fn known_error(code: &str) -> &'static str {
-    const KNOWN: [&str; 24] = [
+    const KNOWN: [&str; 25] = [
         "access_denied",
         "account_selection_required",
         "consent_required",
@@ -209,6 +219,7 @@ pub fn known_error(code: &str) -> &'static str {
         "unmet_authentication_requirements",
         "unsupported_grant_type",
         "unsupported_response_type",
+        "unsupported_token_type",
         "use_dpop_nonce",
         "invalid_dpop_proof",
     ];
@@ -224,6 +235,8 @@ pub struct Providers {
     set: watch::Sender<u64>,
     /// Tells that the state of one changed.
     states: watch::Sender<u64>,
+    /// Shared with every provider, also with those that are forgotten.
+    revocations: UnderWay,
 }
 
 impl Providers {
@@ -231,7 +244,8 @@ impl Providers {
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
         let (set, states) = (watch::Sender::new(0), watch::Sender::new(0));
-        Self { clock, random, known: Mutex::default(), set, states }
+        let (known, revocations) = (Mutex::default(), UnderWay::default());
+        Self { clock, random, known, set, states, revocations }
     }
 
     /// The provider of a policy; the same one for the same configuration. Fetches nothing yet.
@@ -244,7 +258,7 @@ impl Providers {
             return Ok(Arc::clone(provider));
         }
         let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
-        let provider = Arc::new(Provider::new(config, clock, random)?);
+        let provider = Arc::new(Provider::new(config, clock, random, self.revocations.clone())?);
         known.insert(config.clone(), Arc::clone(&provider));
         bump(&self.set);
         Ok(provider)

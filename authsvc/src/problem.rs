@@ -13,18 +13,22 @@ use serde_json::{Map, Value};
 pub const TYPE_BASE: &str = "https://vestibule.dev/problems/";
 
 /// Every kind, as docs/problems.md explains them; clients may rely on these.
-pub const KINDS: [&str; 11] = [
+pub const KINDS: [&str; 15] = [
     "unauthenticated",
     "insufficient-user-authentication",
     "forbidden",
     "forged",
     "origin-not-allowed",
     "invalid-return-url",
+    "invalid-request",
     "store-unavailable",
     "policy-refused",
     "policy-unknown",
     "unknown-host",
     "not-found",
+    "admin-unauthenticated",
+    "admin-forbidden",
+    "admin-unavailable",
 ];
 
 /// One problem.
@@ -108,6 +112,12 @@ impl Problem {
             "Sessions cannot be read right now",
             "The session store did not answer. You are still logged in; try again.",
         )
+    }
+
+    /// There is no such endpoint, or the policy does not have it: 404.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "Refused", "There is nothing here.")
     }
 
     /// The response: `application/problem+json`, never cached; a 503 asks for a retry in a second.

@@ -14,7 +14,9 @@ use tower::ServiceExt as _;
 
 use crate::app::App;
 use crate::check;
-use crate::endpoints::{Site, callback, cors, login, logout, scripts, session};
+use crate::endpoints::{
+    Site, backchannel, callback, cors, frontchannel, login, logout, scripts, session,
+};
 use crate::problem::Problem;
 
 /// The check port: gateways only, never reachable from browsers.
@@ -32,9 +34,11 @@ pub fn browser(app: Arc<App>) -> Router {
         .route("/me", get(session::session))
         .route("/logout", get(logout::confirm).merge(post(logout::logout)))
         .route("/signed-out", get(logout::signed_out))
+        .route("/backchannel-logout", post(backchannel::logout))
+        .route("/frontchannel-logout", get(frontchannel::logout).head(no_head))
         .route("/client.js", get(scripts::client_js))
         .route("/jwks.json", get(scripts::jwks))
-        .fallback(|| async { not_found() })
+        .fallback(|| async { Problem::not_found().into_response() })
         .with_state(Arc::clone(&app));
     Router::new().fallback(dispatch).with_state(Front { app, endpoints })
 }
@@ -50,12 +54,12 @@ struct Front {
 
 /// Finds the policy by `Host`, takes its base path off and hands on. An unknown host is refused.
 async fn dispatch(State(front): State<Front>, request: Request) -> Response {
-    // No endpoint needs a body, but one that is left unread costs the gateway its connection.
+    // Also where no endpoint wants it: a body that is left unread costs the gateway its connection.
     let (parts, body) = request.into_parts();
-    if to_bytes(body, MAX_BODY).await.is_err() {
+    let Ok(body) = to_bytes(body, MAX_BODY).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
-    }
-    let mut request = Request::from_parts(parts, Body::empty());
+    };
+    let mut request = Request::from_parts(parts, Body::from(body));
     if !front.app.policies.is_loaded() {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "policy-unknown", "Policies are loading.");
     }
@@ -70,7 +74,7 @@ async fn dispatch(State(front): State<Front>, request: Request) -> Response {
         );
     };
     let Some(uri) = below_base(request.uri(), &site.policy.compiled.base_path) else {
-        return not_found();
+        return Problem::not_found().into_response();
     };
     *request.uri_mut() = uri;
     let headers = request.headers().clone();
@@ -100,10 +104,6 @@ fn below_base(uri: &Uri, base_path: &str) -> Option<Uri> {
     };
     let target: PathAndQuery = target.parse().ok()?;
     Some(Uri::from(target))
-}
-
-fn not_found() -> Response {
-    refuse(StatusCode::NOT_FOUND, "not-found", "There is nothing here.")
 }
 
 fn refuse(status: StatusCode, kind: &'static str, detail: &str) -> Response {

@@ -16,6 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::admin::access::{Access, ClusterReviews};
 use crate::admin::{self, AdminToken, AdminTokenError};
 use crate::app::App;
 use crate::clock::{Clock, SystemClock};
@@ -38,6 +39,11 @@ use listener::{Listener, Port};
 
 /// Requests that are under way when the ports close may take this long.
 const FINISH_WITHIN: Duration = Duration::from_secs(10);
+
+/// Then those refreshes that outlive their requests: less than the pod's grace period allows.
+const REFRESHES_WITHIN: Duration = Duration::from_secs(4);
+/// Tokens of sessions that have ended may take this long to be revoked, after that.
+const REVOCATIONS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why it did not start.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +109,7 @@ pub struct Running {
     draining: watch::Sender<bool>,
     drain_delay: Duration,
     ports: Vec<Listener>,
-    tasks: [JoinHandle<()>; 2],
+    tasks: [JoinHandle<()>; 3],
 }
 
 /// Logs, serves until SIGTERM or SIGINT, and drains.
@@ -132,23 +138,30 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         Some(file) => KeyringSource::open(file.clone())?,
         None => KeyringSource::ephemeral(&*random),
     };
+    let metrics = Metrics::new();
     let store: Arc<dyn SessionStore> = match &settings.store {
         StoreSetting::Memory => Arc::new(MemoryStore::new(Arc::clone(&clock))),
         StoreSetting::Redis(url) => {
             let store = RedisStore::new(url, Arc::clone(&clock))
                 .map_err(|error| SettingsError { flag: "--store", message: error.to_string() })?;
-            Arc::new(store)
+            Arc::new(store.waiting_for(settings.store_wait_replicas, metrics.unconfirmed_ends()))
         }
     };
     let token = settings.admin_token_file.clone().map(AdminToken::open).transpose()?;
+    let access = access(&settings, token.as_ref()).await?;
     let source = source(&settings).await?;
     let providers = Arc::new(Providers::new(Arc::clone(&clock), Arc::clone(&random)));
     let app = Arc::new(App {
         policies: Arc::new(Policies::new(Arc::clone(&providers))),
-        sessions: Sessions::new(store, Arc::clone(&clock), Arc::clone(&random)),
+        sessions: Sessions::with_cache(
+            store,
+            Arc::clone(&clock),
+            Arc::clone(&random),
+            settings.session_cache_bytes,
+        ),
         clock,
         random,
-        metrics: Metrics::new(),
+        metrics,
     });
     let draining = watch::Sender::new(false);
     let drained = draining.subscribe();
@@ -161,7 +174,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
             "--admin-addr",
             settings.admin_addr,
             Port::Admin,
-            admin::router(Arc::clone(&app), drained.clone(), token),
+            admin::router(Arc::clone(&app), drained.clone(), token, access),
         ),
     ];
     let mut bound = Vec::with_capacity(ports.len());
@@ -185,6 +198,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let tasks = [
         tokio::spawn(policy_source::keep_installed(Arc::clone(&app), source, keyring)),
         tokio::spawn(keep_probing(providers, Backoff::USUAL)),
+        tokio::spawn(follow(Arc::clone(&app))),
     ];
     Ok(Running {
         browser_addr,
@@ -195,6 +209,20 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         drain_delay: settings.drain_delay,
         ports: listeners,
         tasks,
+    })
+}
+
+/// Hears of what becomes of sessions on other replicas.
+async fn follow(app: Arc<App>) {
+    app.sessions.follow().await;
+}
+
+/// Who may manage sessions: in a cluster whom it lets, and not whoever has the operator's token.
+async fn access(settings: &Settings, token: Option<&AdminToken>) -> Result<Access, StartError> {
+    Ok(match (settings.kubernetes, token) {
+        (true, _) => Access::cluster(Box::new(ClusterReviews::connect().await?)),
+        (false, Some(token)) => Access::Token(token.clone()),
+        (false, None) => Access::Nobody,
     })
 }
 
@@ -229,6 +257,13 @@ impl Running {
             self.ports.into_iter().map(|port| port.finish(FINISH_WITHIN)),
         );
         ended.await;
+        if !self.app.sessions.finish_refreshes(REFRESHES_WITHIN).await {
+            tracing::warn!("stopped during a refresh: its session may have to log in again");
+        }
+        let left = self.app.policies.providers().revocations_done(REVOCATIONS_WITHIN).await;
+        if left > 0 {
+            tracing::warn!(sessions = left, "stopped while tokens were to be revoked");
+        }
         for task in self.tasks {
             task.abort();
         }

@@ -3,10 +3,12 @@
 //! The browser holds an id; the store holds a sealed record under the id's hash. This module must
 //! not know HTTP. A store error is never "no session".
 
+pub mod cache;
 pub mod index;
 pub mod keyring;
 pub mod memory;
 pub mod redis;
+pub mod refresh;
 pub mod seal;
 pub mod service;
 pub mod store;
@@ -169,6 +171,9 @@ pub struct Session {
     /// Gets new tokens, where the provider gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_token: Option<Token>,
+    /// When the tokens were given: by the login, or by a refresh since.
+    #[serde(default)]
+    pub tokens_issued_at: Timestamp,
     /// The nonce of the login: an ID token of a refresh has none or this one (Core, section 12.2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce: Option<Token>,

@@ -3,6 +3,8 @@
 //! Each flag is also a `VESTIBULE_*` variable; there is no configuration file. An error names the
 //! flag and the fix, and never shows a store's URL: it may hold a password.
 
+mod size;
+
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -10,6 +12,8 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::session::cache::DEFAULT_BYTES;
 
 /// Where 64 is "wrong use of the command line" (`sysexits.h`, `EX_USAGE`).
 pub const EXIT_USAGE: u8 = 64;
@@ -74,7 +78,7 @@ pub struct ServeArguments {
     /// The file of keys that sessions are sealed with; required with redis, else random
     #[arg(long, value_name = "FILE", env = "VESTIBULE_KEYRING")]
     keyring: Option<PathBuf>,
-    /// Where sessions are: `memory` (one replica, gone at its end) or redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss:// with TLS
+    /// Where sessions are: `memory` (one replica, gone at its end), redis://[USER:PASSWORD@]HOST[:PORT][/DB], redis-sentinel://[USER:PASSWORD@]HOST,HOST[/DB]?master=NAME, or redis-cluster://[USER:PASSWORD@]HOST,HOST; with TLS rediss…
     #[arg(
         long,
         value_name = "STORE",
@@ -84,6 +88,18 @@ pub struct ServeArguments {
         value_parser = store_setting
     )]
     store: StoreSetting,
+    /// How many replicas of Redis should have the end of a session before it is acknowledged (waits 200 ms at most) [default: 1 with Sentinel and Cluster, else 0]
+    #[arg(long, value_name = "N", env = "VESTIBULE_STORE_WAIT_REPLICAS")]
+    store_wait_replicas: Option<u8>,
+    /// How much memory the sessions that were read lately may take, so that checks of them ask no store; 0: none
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "VESTIBULE_SESSION_CACHE_BYTES",
+        default_value = "64MiB",
+        value_parser = size::parse
+    )]
+    session_cache_bytes: usize,
     /// Accept http origins and issuers beyond loopback (for tests); with --kubernetes the operator's flag of this name counts
     #[arg(
         long,
@@ -123,7 +139,7 @@ pub struct ServeArguments {
         value_parser = address
     )]
     admin_addr: SocketAddr,
-    /// The file of a token that shows what runs at /policies of the admin port; without it there is no such path
+    /// The file of the token for /policies of the admin port, and without --kubernetes for /sessions
     #[arg(long, value_name = "FILE", env = "VESTIBULE_ADMIN_TOKEN_FILE")]
     admin_token_file: Option<PathBuf>,
     /// How logs are written to standard error; the variable `VESTIBULE_LOG` filters them (default: info)
@@ -175,13 +191,19 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "write IP:PORT such as 0.0.0.0:8080".to_owned())
 }
 
+const REDIS_SCHEMES: [&str; 6] =
+    ["redis", "rediss", "redis-sentinel", "rediss-sentinel", "redis-cluster", "rediss-cluster"];
+
 fn store_setting(text: &str) -> Result<StoreSetting, String> {
     match text {
         "memory" => Ok(StoreSetting::Memory),
-        _ if text.starts_with("redis://") || text.starts_with("rediss://") => {
+        _ if text.split_once("://").is_some_and(|(scheme, _)| REDIS_SCHEMES.contains(&scheme)) => {
             Ok(StoreSetting::Redis(text.to_owned()))
         }
-        _ => Err("write `memory`, redis://HOST:PORT/DB or rediss://HOST:PORT/DB".to_owned()),
+        _ => Err("write `memory`, redis://HOST:PORT/DB, \
+                  redis-sentinel://HOST:PORT,HOST:PORT/DB?master=NAME or \
+                  redis-cluster://HOST:PORT,HOST:PORT (with TLS rediss… in place of redis…)"
+            .to_owned()),
     }
 }
 
@@ -209,6 +231,11 @@ pub struct Settings {
     pub keyring: Option<PathBuf>,
     /// Where sessions are kept.
     pub store: StoreSetting,
+    /// How many replicas of Redis should have the end of a session before it is acknowledged;
+    /// `None`: as it fits the store.
+    pub store_wait_replicas: Option<u8>,
+    /// How much memory the sessions that were read lately may take.
+    pub session_cache_bytes: usize,
     /// Whether `http` is accepted beyond loopback.
     pub allow_insecure_issuers: bool,
     /// Where browsers arrive.
@@ -217,7 +244,8 @@ pub struct Settings {
     pub check_addr: SocketAddr,
     /// Health, readiness, metrics.
     pub admin_addr: SocketAddr,
-    /// The file of the token for `/policies` on the admin port; without it there is no such path.
+    /// The file of the token for `/policies` on the admin port, which does not exist without it, and
+    /// for `/sessions` where there is no cluster to ask.
     pub admin_token_file: Option<PathBuf>,
     /// How logs are written.
     pub log_format: LogFormat,
@@ -243,6 +271,8 @@ impl From<ServeArguments> for Settings {
             secrets: arguments.secrets,
             keyring: arguments.keyring,
             store: arguments.store,
+            store_wait_replicas: arguments.store_wait_replicas,
+            session_cache_bytes: arguments.session_cache_bytes,
             allow_insecure_issuers: arguments.allow_insecure_issuers,
             browser_addr: arguments.browser_addr,
             check_addr: arguments.check_addr,
@@ -278,6 +308,8 @@ impl Settings {
             secrets: None,
             keyring: None,
             store: StoreSetting::Memory,
+            store_wait_replicas: None,
+            session_cache_bytes: DEFAULT_BYTES,
             allow_insecure_issuers: false,
             browser_addr: free,
             check_addr: free,
@@ -340,6 +372,12 @@ impl Settings {
                     .to_owned(),
             );
         }
+        if self.store == StoreSetting::Memory && self.store_wait_replicas.is_some() {
+            return wrong(
+                "--store-wait-replicas",
+                "goes with --store redis…: remove it, or give a store that has replicas".to_owned(),
+            );
+        }
         let files = [("--keyring", &self.keyring), ("--admin-token-file", &self.admin_token_file)];
         for (flag, file) in files {
             if let Some(file) = file.as_ref().filter(|file| !file.is_file()) {
@@ -364,84 +402,4 @@ impl Settings {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(arguments: &[&str]) -> Result<Settings, clap::Error> {
-        let line = ["vestibule-authsvc", "serve"].into_iter().chain(arguments.iter().copied());
-        CommandLine::try_parse_from(line).map(|line| match line.command {
-            Command::Serve(arguments) => arguments.into(),
-            Command::CheckPolicies(_) => unreachable!("serve was asked for"),
-        })
-    }
-
-    #[test]
-    fn defaults_are_those_of_the_documentation() {
-        let settings = parse(&["--policies", "p"]).unwrap();
-        assert_eq!(settings.browser_addr.to_string(), "0.0.0.0:8080");
-        assert_eq!(settings.check_addr.to_string(), "0.0.0.0:8081");
-        assert_eq!(settings.admin_addr.to_string(), "0.0.0.0:8082");
-        assert_eq!(settings.store, StoreSetting::Memory);
-        assert_eq!(settings.drain_delay, Duration::from_secs(5));
-        assert!(!settings.allow_insecure_issuers);
-        assert!(
-            parse(&["--policies", "p", "--allow-insecure-issuers"]).unwrap().allow_insecure_issuers
-        );
-    }
-
-    #[test]
-    fn a_wrong_flag_is_named_and_a_store_url_is_never_shown() {
-        for (arguments, flag) in [
-            (vec!["--policies", "p", "--kubernetes=perhaps"], "--kubernetes"),
-            (vec!["--policies", "p", "--check-addr", "x"], "--check-addr"),
-            (vec!["--policies", "p", "--browser-addr", "localhost:1"], "such as 0.0.0.0:8080"),
-            (vec!["--policies", "p", "--drain-delay", "5"], "--drain-delay"),
-            (vec!["--policies", "p", "--log-format", "xml"], "--log-format"),
-            (vec!["--policies", "p", "--skip-auth"], "--skip-auth"),
-            (vec!["--policies", "p", "--store", "postgres://u:canary@h"], "--store"),
-        ] {
-            let error = parse(&arguments).unwrap_err().to_string();
-            assert!(error.contains(flag), "{error}");
-        }
-        let url = "redis://u:canary@h";
-        let settings = parse(&["--policies", "p", "--store", url]).unwrap();
-        assert!(!format!("{settings:?}").contains("canary"));
-    }
-
-    #[test]
-    fn settings_that_cannot_work_name_the_flag_and_the_fix() {
-        let folder = tempfile::tempdir().unwrap();
-        let good = Settings::embedded(folder.path().to_owned());
-        assert_eq!(good.validate(), Ok(()));
-        let gone = folder.path().join("gone");
-        let same: SocketAddr = ([127, 0, 0, 1], 8080).into();
-        let redis = StoreSetting::Redis("redis://u:canary@h".to_owned());
-        let cluster = Settings { policies: None, kubernetes: true, ..good.clone() };
-        assert_eq!(cluster.source(), Ok(SourceSetting::Kubernetes));
-        assert_eq!(cluster.validate(), Ok(()));
-        for (settings, flag, fix) in [
-            (Settings { policies: Some(gone.clone()), ..good.clone() }, "--policies", "create it"),
-            (Settings { policies: None, ..good.clone() }, "--policies", "or --kubernetes"),
-            (Settings { kubernetes: true, ..good.clone() }, "--kubernetes", "remove one"),
-            (Settings { namespace: Some("v".into()), ..good.clone() }, "--namespace", "remove it"),
-            (Settings { secrets: Some(gone.clone()), ..cluster }, "--secrets", "remove it"),
-            (
-                Settings { admin_token_file: Some(gone.clone()), ..good.clone() },
-                "--admin-token-file",
-                "create it",
-            ),
-            (Settings { secrets: Some(gone.clone()), ..good.clone() }, "--secrets", "create it"),
-            (Settings { keyring: Some(gone), ..good.clone() }, "--keyring", "create it"),
-            (Settings { store: redis, ..good.clone() }, "--keyring", "give a file"),
-            (
-                Settings { browser_addr: same, check_addr: same, ..good },
-                "--check-addr",
-                "give another port",
-            ),
-        ] {
-            let error = settings.validate().unwrap_err();
-            assert_eq!(error.flag, flag);
-            assert!(error.message.contains(fix) && !error.message.contains("canary"), "{error}");
-        }
-    }
-}
+mod tests;

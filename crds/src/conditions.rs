@@ -187,7 +187,7 @@ pub const ALL: [ConditionType; 5] = [
             reason(
                 "False",
                 reasons::FOREIGN_ROUTE,
-                "Scripts of that route share the app's origin: remove it, or restrict hosts with a BffHostGrant.",
+                "Scripts of that route share the app's origin: have it removed; the chart's value `admission.exclusiveHosts` refuses new ones.",
             ),
         ],
     },

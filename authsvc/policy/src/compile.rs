@@ -14,7 +14,9 @@ use vestibule_crds::v1alpha1::{BffPolicySpec, BffProviderSpec, ProviderKind, Sec
 
 use crate::duration;
 use crate::error::{FieldError, FieldErrors};
-use crate::model::{CompiledLogin, CompiledPolicy, CompiledProvider, CompiledSession, PolicyId};
+use crate::model::{
+    CompiledLogin, CompiledLogout, CompiledPolicy, CompiledProvider, CompiledSession, PolicyId,
+};
 use crate::origin::Origin;
 use crate::path::Exceptions;
 
@@ -111,6 +113,11 @@ pub fn compile_with(
             csrf_header,
             cors_origins,
             logout_return_to,
+            logout: CompiledLogout {
+                revoke_tokens: spec.logout.revoke_tokens,
+                back_channel: spec.logout.back_channel,
+                front_channel: spec.logout.front_channel,
+            },
             base_path,
             upstream_headers,
         }),

@@ -65,6 +65,9 @@ pub struct CompiledPolicy {
     pub cors_origins: Vec<Origin>,
     /// Path on the origin that the browser goes to after a logout.
     pub logout_return_to: String,
+    /// What else belongs to a logout.
+    #[serde(default)]
+    pub logout: CompiledLogout,
     /// Prefix of our own endpoints, such as `/bff`.
     pub base_path: String,
     /// Lower-case names of every header that any route sets, without `authorization` and `cookie`.
@@ -173,6 +176,24 @@ pub struct CompiledSession {
     pub same_site: SameSite,
     /// Claims shown by `GET /bff/session`.
     pub claims: Vec<String>,
+}
+
+/// What belongs to a logout, beyond ending the session here. All of it where nothing is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CompiledLogout {
+    /// Whether tokens are revoked at the provider.
+    pub revoke_tokens: bool,
+    /// Whether the provider may end sessions by calling us.
+    pub back_channel: bool,
+    /// Whether the provider may end sessions by a frame in the browser.
+    pub front_channel: bool,
+}
+
+impl Default for CompiledLogout {
+    fn default() -> Self {
+        Self { revoke_tokens: true, back_channel: true, front_channel: true }
+    }
 }
 
 /// One rule.

@@ -14,7 +14,7 @@ use vestibule_policy::handoff::{
     COMPILED_KEY, CREDENTIAL_KEY, Handoff, MAX_SIZE, State, hash, policy_id_label, secret_name,
     size,
 };
-use vestibule_policy::model::{CompiledPolicy, Credential, PolicyId};
+use vestibule_policy::model::{CompiledLogout, CompiledPolicy, Credential, PolicyId};
 
 const CANARY: &str = "canary-client-secret";
 
@@ -186,6 +186,21 @@ fn a_reader_refuses_what_it_does_not_know() {
         assert!(objects > 5);
         let other = altered(&data, |json| json["state"] = json!("Paused"));
         assert!(refused(&other).contains("Paused"));
+    }
+}
+
+#[test]
+fn a_hand_off_from_before_the_settings_of_logout_means_all_of_them() {
+    for policy in goldens() {
+        let older = altered(&live(policy.clone()).encode(), |json| {
+            let policy = json.pointer_mut("/state/Live").unwrap().as_object_mut().unwrap();
+            assert!(policy.remove("logout").is_some());
+        });
+        let State::Live(read) = Handoff::decode(&older).unwrap().state else {
+            panic!("it is live")
+        };
+        let all = CompiledLogout { revoke_tokens: true, back_channel: true, front_channel: true };
+        assert_eq!(*read, CompiledPolicy { logout: all, ..policy });
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn with_token(
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), format!("{TOKEN}\n")).unwrap();
     let token = AdminToken::open(file.path().to_owned()).unwrap();
-    (router(Arc::clone(app), draining.subscribe(), Some(token)), file)
+    (router(Arc::clone(app), draining.subscribe(), Some(token), Access::Nobody), file)
 }
 
 pub(super) async fn ask(router: &Router, path: &str, authorization: &[&str]) -> Response {
@@ -57,7 +57,7 @@ async fn status(router: &Router, path: &str) -> u16 {
 async fn it_is_ready_from_the_first_load_until_it_drains_and_healthy_all_the_time() {
     let app = app();
     let draining = watch::Sender::new(false);
-    let router = router(Arc::clone(&app), draining.subscribe(), None);
+    let router = router(Arc::clone(&app), draining.subscribe(), None, Access::Nobody);
     assert_eq!(status(&router, "/readyz").await, 503);
     assert_eq!(status(&router, "/healthz").await, 200);
     app.policies.install(Vec::new(), &Arc::new(Keyring::ephemeral(&*app.random)));
@@ -72,7 +72,7 @@ async fn it_is_ready_from_the_first_load_until_it_drains_and_healthy_all_the_tim
 async fn t107_what_runs_is_shown_to_the_admin_token_alone() {
     let app = app();
     let draining = watch::Sender::new(false);
-    let without = router(Arc::clone(&app), draining.subscribe(), None);
+    let without = router(Arc::clone(&app), draining.subscribe(), None, Access::Nobody);
     assert_eq!(status(&without, "/policies").await, 404, "there is no such path without a token");
     let (router, file) = with_token(&app, &draining);
     let bearer = format!("Bearer {TOKEN}");

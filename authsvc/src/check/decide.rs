@@ -9,6 +9,9 @@ use crate::clock::Timestamp;
 use crate::csrf;
 use crate::session::Session;
 
+/// How long before their end new tokens are asked for at most, in seconds.
+const MAX_AHEAD: u64 = 60;
+
 /// What becomes of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -16,6 +19,8 @@ pub enum Decision {
     Allow(bool),
     /// It does not.
     Refuse(Refusal),
+    /// The session needs new tokens first; then it is to be decided again.
+    Refresh,
 }
 
 /// Why a request does not pass.
@@ -108,6 +113,10 @@ pub fn decide(
             Decision::Refuse(Refusal::Forbidden("forged"))
         };
     }
+    if is_over(rule, session, now) {
+        // Before anything is asked of the session: its claims may be others then.
+        return Decision::Refresh;
+    }
     if let Some(step_up) = step_up(&rule.require, session, now) {
         return Decision::Refuse(Refusal::StepUp(step_up, goes_to_login(rule, request)));
     }
@@ -127,15 +136,46 @@ pub fn step_up(require: &CompiledRequire, session: &Session, now: Timestamp) -> 
     (wrong_acr || too_old).then(|| StepUp { acr: require.acr.clone(), max_age: require.max_age })
 }
 
-/// Whether the rule forwards a token of the provider that has expired: there is nothing to forward.
+/// Whether the rule forwards a token of the provider that is over, and no new one can be had.
 #[must_use]
 pub fn lacks_access_token(rule: &CompiledRoute, session: &Session, now: Timestamp) -> bool {
-    let expires_at = match rule.upstream.authorization {
+    is_over(rule, session, now)
+        && !forwarded_until(rule, session).is_some_and(|end| is_renewable(session, end))
+}
+
+/// Whether new tokens are to be had while the old ones still serve: those of the session as a whole,
+/// also where the rule forwards none, since with them come the user's claims of today. `jitter`
+/// spreads sessions that began together.
+#[must_use]
+pub fn is_refresh_due(rule: &CompiledRoute, session: &Session, now: Timestamp, jitter: u8) -> bool {
+    let is_due = |end: Timestamp| {
+        let tenth = end.since(session.tokens_issued_at) / 10;
+        // Between a half and the whole of it.
+        let before = tenth.min(MAX_AHEAD) * (256 + u64::from(jitter)) / 512;
+        is_renewable(session, end) && end.since(now) <= before
+    };
+    [session.access_token_expires_at, forwarded_until(rule, session)]
+        .into_iter()
+        .flatten()
+        .any(is_due)
+}
+
+/// When the provider's token that the rule forwards is over.
+fn forwarded_until(rule: &CompiledRoute, session: &Session) -> Option<Timestamp> {
+    match rule.upstream.authorization {
         UpstreamAuthorization::AccessToken => session.access_token_expires_at,
         UpstreamAuthorization::IdToken => Some(session.id_token_expires_at),
         UpstreamAuthorization::IdentityJwt | UpstreamAuthorization::None => None,
-    };
-    expires_at.is_some_and(|end| end <= now)
+    }
+}
+
+fn is_over(rule: &CompiledRoute, session: &Session, now: Timestamp) -> bool {
+    forwarded_until(rule, session).is_some_and(|end| end <= now)
+}
+
+/// Whether a refresh may move this end: one that was over when the tokens came did not move.
+fn is_renewable(session: &Session, end: Timestamp) -> bool {
+    session.refresh_token.is_some() && end > session.tokens_issued_at
 }
 
 fn unauthenticated(rule: &CompiledRoute, request: &CheckRequest) -> Refusal {

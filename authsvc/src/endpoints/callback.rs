@@ -18,7 +18,7 @@ use vestibule_policy::model::SameSite;
 use super::login::{Lacking, expired_cookie, is_suffix, lacking, rule_of, see_other, start_again};
 use super::{Site, current_session_of, pages, session_cookie};
 use crate::app::App;
-use crate::audit::{EndReason, Ending};
+use crate::audit::{self, EndReason, Ending};
 use crate::cookies::{Cookies, LOGIN_COOKIE_PREFIX};
 use crate::oidc::{Identity, Metadata, OidcError, known_error};
 use crate::session::service::Loaded;
@@ -193,15 +193,20 @@ async fn complete(
         return Err(Failure::Insufficient);
     }
     let id = app.sessions.create(policy, &session).await?;
+    let key = id.store_key(Purpose::Session, &compiled.uid);
     let ending = Ending { reason: EndReason::NewLogin, by: "user" };
-    if let Some(previous) = previous
-        && let Err(error) = app.sessions.end(policy, &previous, ending).await
+    if let Some(previous) = &previous
+        && let Err(error) = app.sessions.end(policy, previous, ending).await
     {
         // Of two sessions of one browser the new one goes: the old one is still in its cookie.
-        let key = id.store_key(Purpose::Session, &compiled.uid);
         let _ = app.sessions.end(policy, &Loaded { key, session: Arc::new(session) }, ending).await;
         return Err(error.into());
     }
+    let elevated = previous.is_some_and(|previous| {
+        previous.session.subject == session.subject
+            && matches!(lacking(rule, Some(&previous.session), app.clock.now()), Lacking::StepUp(_))
+    });
+    audit::login(&compiled.id, &key, &session, elevated);
     Ok((id, transaction.return_to))
 }
 
@@ -242,6 +247,7 @@ fn new_session(identity: Identity, nonce: Token, app: &App) -> Session {
         access_token: identity.access_token,
         access_token_expires_at: identity.access_token_expires_at,
         refresh_token: identity.refresh_token,
+        tokens_issued_at: now,
         nonce: Some(nonce),
         claims: identity.claims,
         acr: identity.acr,
@@ -269,8 +275,27 @@ fn append_cookie(response: &mut Response, value: &str) {
 }
 
 impl Failure {
+    /// Why a login was refused. `None` for what is no login of this browser, which anyone can send,
+    /// and where nothing could be judged.
+    fn refusal(&self) -> Option<&'static str> {
+        match self {
+            Self::Malformed
+            | Self::Expired
+            | Self::Store
+            | Self::Provider(OidcError::Unavailable(_) | OidcError::Unusable(_)) => None,
+            Self::Issuer => Some("issuer"),
+            Self::Error(code) | Self::Provider(OidcError::Refused(code)) => Some(code),
+            Self::Insufficient => Some("insufficient"),
+            Self::Provider(OidcError::Token(_) | OidcError::UserInfo(_)) => Some("token"),
+            Self::Provider(OidcError::StepUp(_)) => Some("step_up"),
+        }
+    }
+
     fn into_response(self, app: &App, site: &Site) -> Response {
         let policy = &site.policy.compiled.id;
+        if let Some(reason) = self.refusal() {
+            audit::login_refused(policy, reason);
+        }
         let again = start_again(site);
         let page =
             |status, title, message: &str| pages::login_error(status, title, message, Some(&again));

@@ -1,27 +1,51 @@
 //! Logging out: the confirmation page, the logout itself, and the page after it.
 //!
 //! Why it exists: `POST logout` ends the session here first, then sends the browser to the provider
-//! to end it there. It must not end anything on a `GET` (any site can cause one), and must not expire
-//! the cookie while the store has not confirmed that the session is gone.
+//! to end it there. It must not end anything on a `GET` (any site can cause one), must not expire
+//! the cookie while the store has not confirmed that the session is gone, and redirects nowhere that
+//! the request names.
 
 use std::sync::Arc;
 
-use axum::extract::{Extension, State};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use axum::body::Bytes;
+use axum::extract::{Extension, RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
 use http::header::{CACHE_CONTROL, LOCATION, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Serialize;
 
+use super::backchannel::is_form as is_form_body;
+use super::callback::query_pairs;
+use super::ending::{Which, end_all, revoke_tokens, sharing};
 use super::session::{json, note_store_error};
 use super::{Site, current_session, expired_session_cookie, pages};
 use crate::app::App;
 use crate::audit::{EndReason, Ending};
+use crate::cookies::Cookies;
 use crate::csrf;
 use crate::facts::Facts;
-use crate::oidc::logout::logout_url;
+use crate::oidc::logout::{LogoutRequest, logout_url};
 use crate::problem::Problem;
+use crate::random;
 use crate::session::Session;
+use crate::session::service::Loaded;
 use crate::session::store::StoreError;
+use crate::token::Token;
+
+/// Holds the `state` of a logout at the provider. Within the prefix of login cookies, so that no
+/// policy can take the name and no app sees it.
+const STATE_COOKIE: &str = "__Host-bff-login-out";
+/// How long the provider may take with a logout, in seconds.
+const STATE_SECONDS: u64 = 600;
+
+/// A logout that the store has confirmed.
+struct LoggedOut {
+    /// Where the browser goes on to.
+    location: String,
+    /// What the provider is to send back.
+    state: Option<Token>,
+}
 
 /// Handles `GET logout`: asks, so that a link on another site logs nobody out.
 pub async fn confirm(
@@ -46,8 +70,10 @@ pub async fn confirm(
 pub async fn logout(
     State(app): State<Arc<App>>,
     Extension(site): Extension<Site>,
+    RawQuery(query): RawQuery,
     method: Method,
     headers: HeaderMap,
+    body: Bytes,
 ) -> Response {
     let policy = &site.policy.compiled;
     let facts = Facts::read(method, &headers, &policy.csrf_header);
@@ -55,8 +81,13 @@ pub async fn logout(
     if let Err(refusal) = csrf::verify(policy, &facts) {
         return refuse(by_form, refusal);
     }
-    match end_session(&app, &site, &headers).await {
-        Ok(location) => logged_out(&site, by_form, &location),
+    let Some(everywhere) = is_everywhere(&query.unwrap_or_default(), &headers, &body) else {
+        return not_understood(by_form);
+    };
+    // Once begun it is completed, also for a browser that goes away.
+    let ending = tokio::spawn(end_session(Arc::clone(&app), site.clone(), headers, everywhere));
+    match ending.await.unwrap_or_else(|_| Err(StoreError("a defect".to_owned()))) {
+        Ok(done) => logged_out(&site, by_form, &done),
         Err(error) => {
             note_store_error(&app, &site, &error);
             if by_form { store_down_page() } else { Problem::store_unavailable().into_response() }
@@ -64,41 +95,125 @@ pub async fn logout(
     }
 }
 
-/// Handles `GET signed-out`.
-pub async fn signed_out() -> Response {
-    pages::signed_out("/")
+/// Handles `GET signed-out`: the end of a logout here, and of one at the provider that sends the
+/// browser back. What comes back without the `state` that was sent is not the answer to it.
+pub async fn signed_out(RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+    let cookies = Cookies::from_headers(&headers);
+    let Some(expected) = cookies.one(STATE_COOKIE) else { return pages::signed_out("/") };
+    let pairs = query_pairs(&query.unwrap_or_default(), true).unwrap_or_default();
+    let states: Vec<&str> =
+        pairs.iter().filter(|(name, _)| name == "state").map(|(_, value)| &**value).collect();
+    let [state] = states[..] else { return unconfirmed() };
+    if verify_slices_are_equal(state.as_bytes(), expected.as_bytes()).is_err() {
+        return unconfirmed();
+    }
+    let mut page = pages::signed_out("/");
+    append_cookie(&mut page, &state_cookie("", 0));
+    page
 }
 
-/// Ends the session in the store and gives the URL to go on to.
-async fn end_session(app: &App, site: &Site, headers: &HeaderMap) -> Result<String, StoreError> {
+/// Whether all of the user's sessions are meant: `everywhere=true`, in the query or in a form. `None`
+/// for anything else that it is set to: who asks for more than one logout must not get just one.
+fn is_everywhere(query: &str, headers: &HeaderMap, body: &[u8]) -> Option<bool> {
+    let form = if is_form_body(headers) { std::str::from_utf8(body).ok()? } else { "" };
+    let mut pairs = query_pairs(query, true)?;
+    pairs.extend(query_pairs(form, true)?);
+    let mut found = pairs.iter().filter(|(name, _)| name == "everywhere");
+    match (found.next(), found.next()) {
+        (None, _) => Some(false),
+        (Some((_, value)), None) if value == "true" => Some(true),
+        _ => None,
+    }
+}
+
+/// Ends the session in the store, with all others of the user if wanted, and gives the URL to go on
+/// to.
+async fn end_session(
+    app: Arc<App>,
+    site: Site,
+    headers: HeaderMap,
+    everywhere: bool,
+) -> Result<LoggedOut, StoreError> {
     let policy = &site.policy;
     let here = format!("{}{}", site.origin, policy.compiled.logout_return_to);
-    let Some(loaded) = current_session(app, policy, headers).await? else {
-        return Ok(here);
+    let Some(own) = current_session(&app, policy, &headers).await? else {
+        return Ok(LoggedOut { location: here, state: None });
     };
-    let ending = Ending { reason: EndReason::Logout, by: "user" };
-    app.sessions.end(policy, &loaded, ending).await?;
+    let reason = if everywhere { EndReason::LogoutEverywhere } else { EndReason::Logout };
+    let ending = Ending { reason, by: "user" };
+    if everywhere {
+        // Its own session last: with it the user can ask again if this fails.
+        let which = Which {
+            subject: Some(&own.session.subject),
+            except: Some(own.key),
+            ..Which::default()
+        };
+        for (policy, session) in end_all(&app, &sharing(&app, policy), which, ending).await? {
+            revoke_tokens(&policy, &session);
+        }
+    }
+    app.sessions.end(policy, &own, ending).await?;
+    revoke_tokens(policy, &own.session);
     app.metrics.logout();
-    let client_id = &policy.compiled.client.id;
-    let there = logout_url(&policy.provider, client_id, &loaded.session.id_token, &here).await;
-    Ok(there.unwrap_or(here))
+    Ok(at_the_provider(&app, &site, &own, here).await)
 }
 
-fn logged_out(site: &Site, by_form: bool, location: &str) -> Response {
+/// Where the provider ends its session; `here` if it does not offer that.
+async fn at_the_provider(app: &App, site: &Site, own: &Loaded, here: String) -> LoggedOut {
+    let policy = &site.policy;
+    // Only our own page knows what to do with it.
+    let is_our_page = here == site.url("signed-out");
+    let state = is_our_page.then(|| Token::new(random::token::<32>(&*app.random)));
+    let request = LogoutRequest {
+        client_id: &policy.compiled.client.id,
+        id_token: &own.session.id_token,
+        return_to: &here,
+        state: state.as_ref(),
+    };
+    match logout_url(&policy.provider, &request).await {
+        Some(location) => LoggedOut { location, state },
+        None => LoggedOut { location: here, state: None },
+    }
+}
+
+fn logged_out(site: &Site, by_form: bool, done: &LoggedOut) -> Response {
     #[derive(Serialize)]
-    struct LoggedOut<'a> {
+    struct Next<'a> {
         location: &'a str,
     }
+    let location = done.location.as_str();
     let mut response = if by_form {
         let headers: [(HeaderName, &str); 2] = [(LOCATION, location), (CACHE_CONTROL, "no-store")];
         (StatusCode::SEE_OTHER, headers).into_response()
     } else {
-        json(&LoggedOut { location })
+        json(&Next { location })
     };
-    if let Ok(cookie) = HeaderValue::from_str(&expired_session_cookie(&site.policy)) {
-        response.headers_mut().append(SET_COOKIE, cookie);
+    append_cookie(&mut response, &expired_session_cookie(&site.policy));
+    if let Some(state) = &done.state {
+        append_cookie(&mut response, &state_cookie(state.expose(), STATE_SECONDS));
     }
     response
+}
+
+fn state_cookie(value: &str, seconds: u64) -> String {
+    format!("{STATE_COOKIE}={value}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Lax")
+}
+
+fn append_cookie(response: &mut Response, cookie: &str) {
+    if let Ok(cookie) = HeaderValue::from_str(cookie) {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+}
+
+/// The page for a browser that is back from the provider, but not with what it was sent off with.
+fn unconfirmed() -> Response {
+    pages::login_error(
+        StatusCode::BAD_REQUEST,
+        "You are logged out here",
+        "Whether the login service has logged you out too is not known: what came back from there is \
+         not the answer to this logout. On a shared computer, log out there as well.",
+        None,
+    )
 }
 
 /// Whether a form was sent, and a person looks at the answer. A client without Fetch Metadata is
@@ -116,6 +231,20 @@ fn refuse(by_form: bool, refusal: csrf::Forged) -> Response {
     }
     let message = "The request may come from another site, so you are still logged in.";
     pages::login_error(StatusCode::FORBIDDEN, "Not logged out", message, None)
+}
+
+fn not_understood(by_form: bool) -> Response {
+    if !by_form {
+        return Problem::new(
+            StatusCode::BAD_REQUEST,
+            "invalid-request",
+            "The request is not understood",
+            "Give everywhere=true once, or not at all.",
+        )
+        .into_response();
+    }
+    let message = "The request is not understood, so you are still logged in.";
+    pages::login_error(StatusCode::BAD_REQUEST, "Not logged out", message, None)
 }
 
 fn store_down_page() -> Response {

@@ -12,7 +12,13 @@ use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::Site;
 
-const CLIENT: &str = include_str!("../../assets/client.js");
+/// One module, so that browsers load it at once.
+const CLIENT: &str = concat!(
+    include_str!("../../assets/client.js"),
+    include_str!("../../assets/client/watch.js"),
+    include_str!("../../assets/client/notice.js"),
+    include_str!("../../assets/client/forms.js"),
+);
 
 /// The one part of the module that depends on the policy.
 const CSRF_HEADER_LINE: &str = "const CSRF_HEADER = \"X-Bff\";\n";
@@ -75,6 +81,13 @@ mod tests {
         assert!(render("x-shop").contains("\nconst CSRF_HEADER = \"x-shop\";\n"));
         let quoted = render("x\";alert(1)//");
         assert!(quoted.contains(r#"const CSRF_HEADER = "x\";alert(1)//";"#), "{quoted}");
+    }
+
+    #[test]
+    fn the_module_is_small_and_loads_nothing_else() {
+        assert!(CLIENT.len() < 24 * 1024, "{} bytes", CLIENT.len());
+        let imports = CLIENT.lines().filter(|line| line.starts_with("import "));
+        assert_eq!(imports.count(), 0);
     }
 
     #[test]

@@ -5,14 +5,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Extension, State};
+use axum::extract::{Extension, RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use serde::Serialize;
 use vestibule_policy::model::CompiledSession;
 
-use super::{Site, current_session};
+use super::{Site, current_session, peek_session};
 use crate::app::App;
 use crate::clock::Timestamp;
 use crate::csrf;
@@ -47,10 +47,14 @@ impl<'a> WhoAmI<'a> {
     }
 }
 
+/// What makes a request a look at the session, instead of a use of it.
+const PEEK: &str = "peek=true";
+
 /// Handles `GET session` and `GET me`.
 pub async fn session(
     State(app): State<Arc<App>>,
     Extension(site): Extension<Site>,
+    RawQuery(query): RawQuery,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
@@ -59,7 +63,12 @@ pub async fn session(
     if let Err(refusal) = csrf::verify(policy, &facts) {
         return Problem::forged(refusal.reason).into_response();
     }
-    match current_session(&app, &site.policy, &headers).await {
+    let found = if query.as_deref() == Some(PEEK) {
+        peek_session(&app, &site.policy, &headers).await
+    } else {
+        current_session(&app, &site.policy, &headers).await
+    };
+    match found {
         Ok(Some(loaded)) => json(&WhoAmI::of(&loaded.session, &policy.session, app.clock.now())),
         Ok(None) => Problem::unauthenticated(Some(site.url("login"))).into_response(),
         Err(error) => {

@@ -36,6 +36,7 @@ fn session() -> Session {
         access_token: Token::new("canary-access-token"),
         access_token_expires_at: None,
         refresh_token: None,
+        tokens_issued_at: NOW,
         nonce: None,
         claims: claims.as_object().expect("an object").clone(),
         acr: None,

@@ -4,6 +4,7 @@
 //! checked here first: the shape of header and claims. Nothing of a token is used before all of it
 //! has passed. Errors never repeat a claim's value.
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
@@ -25,9 +26,9 @@ pub(crate) const MAX_TOKEN: usize = 64 * 1024;
 /// How far clocks may differ, in seconds (FAPI 2.0, section 5.3.2.1, note 4).
 const CLOCK_SKEW: u64 = 60;
 /// How long after its end a token is still taken, in seconds.
-const EXPIRY_SKEW: u64 = 10;
+pub(super) const EXPIRY_SKEW: u64 = 10;
 /// The greatest age of a token that was just issued, in seconds.
-const MAX_ISSUED_AGO: u64 = 600;
+pub(super) const MAX_ISSUED_AGO: u64 = 600;
 /// What a provider's clock may add to `max_age`, in seconds.
 const AUTH_TIME_SKEW: u64 = 10;
 /// The greatest `sub` (Core, section 2).
@@ -43,7 +44,7 @@ pub(crate) struct Expected<'a> {
     /// Our client identifier.
     pub client_id: &'a str,
     /// The nonce of this login.
-    pub nonce: &'a str,
+    pub nonce: ExpectedNonce<'a>,
     /// One of these `acr` values, if any is given.
     pub acr_values: &'a [String],
     /// The greatest age of the authentication, in seconds.
@@ -54,6 +55,30 @@ pub(crate) struct Expected<'a> {
     pub algorithms: Option<&'a [String]>,
     /// The time.
     pub now: Timestamp,
+}
+
+/// Which nonce a token may have.
+#[derive(Clone, Copy)]
+pub(crate) enum ExpectedNonce<'a> {
+    /// This one: the token is the answer to a login.
+    Exactly(&'a str),
+    /// None, or that of the login if it is known: the token is from a refresh (Core, section 12.2).
+    NoneOr(Option<&'a str>),
+}
+
+impl ExpectedNonce<'_> {
+    fn admits(self, found: Option<&str>) -> bool {
+        let same = |expected: &str, found: &str| {
+            verify_slices_are_equal(expected.as_bytes(), found.as_bytes()).is_ok()
+        };
+        match (self, found) {
+            (Self::Exactly(expected) | Self::NoneOr(Some(expected)), Some(found)) => {
+                same(expected, found)
+            }
+            (Self::NoneOr(_), None) => true,
+            (Self::Exactly(_), None) | (Self::NoneOr(None), Some(_)) => false,
+        }
+    }
 }
 
 /// What a verified token says.
@@ -88,8 +113,11 @@ pub(crate) fn verify(token: &str, keys: &Keys, expected: &Expected) -> Result<Ve
 
     let parsed: CoreIdToken = token.parse().map_err(|_| refused("it does not parse"))?;
     let verifier = verifier(keys, &header, expected)?;
-    let nonce = Nonce::new(expected.nonce.to_owned());
-    let checked = parsed.claims(&verifier, &nonce).map_err(|error| explain(&error, &header))?;
+    let nonce = |found: Option<&Nonce>| {
+        let admitted = expected.nonce.admits(found.map(|nonce| nonce.secret().as_str()));
+        if admitted { Ok(()) } else { Err(String::new()) }
+    };
+    let checked = parsed.claims(&verifier, nonce).map_err(|error| explain(&error, &header))?;
 
     // Core, section 3.1.3.8: the access token is the one that was issued along.
     if let Some(hash) = checked.access_token_hash() {
@@ -189,6 +217,15 @@ impl Header {
     /// Reads the header of a compact JWS. `jku`, `jwk`, `x5u` and `x5c` are ignored: keys come
     /// from the provider's key set alone.
     pub(crate) fn read(token: &str, announced: Option<&[String]>) -> Result<Self, String> {
+        Self::read_typed(token, announced, is_plain_jwt)
+    }
+
+    /// As [`Header::read`], for tokens of another `typ`. One without any is what its claims say.
+    pub(super) fn read_typed(
+        token: &str,
+        announced: Option<&[String]>,
+        is_type: fn(&str) -> bool,
+    ) -> Result<Self, String> {
         if token.len() > MAX_TOKEN {
             return Err("it is larger than 64 KiB".to_owned());
         }
@@ -207,8 +244,8 @@ impl Header {
         }
         match header.get("typ") {
             None => {}
-            Some(Value::String(typ)) if is_plain_jwt(typ) => {}
-            Some(_) => return Err("its typ is not JWT".to_owned()),
+            Some(Value::String(typ)) if is_type(typ) => {}
+            Some(_) => return Err("its typ is of another kind of token".to_owned()),
         }
         let default = ["RS256".to_owned()];
         let announced = announced.filter(|list| !list.is_empty()).unwrap_or(&default);
@@ -253,14 +290,13 @@ struct Shape {
 
 impl Shape {
     fn read(claims: &Claims, now: Timestamp) -> Result<Self, String> {
+        if claims.contains_key("events") {
+            // A logout token (Back-Channel Logout 1.0, section 2.4) may share type, key and audience,
+            // and an ID token of a refresh needs no nonce that would tell them apart.
+            return Err("it tells of events, so it is of another kind of token".to_owned());
+        }
         let expires_at = time(claims, "exp")?.ok_or("exp is missing")?;
-        let issued_at = time(claims, "iat")?.ok_or("iat is missing")?;
-        if issued_at > now.plus(CLOCK_SKEW) {
-            return Err("iat is in the future".to_owned());
-        }
-        if now.since(issued_at) > MAX_ISSUED_AGO {
-            return Err("iat is too long ago".to_owned());
-        }
+        issued_at(claims, now)?;
         if time(claims, "nbf")?.is_some_and(|time| time > now.plus(CLOCK_SKEW)) {
             return Err("nbf is in the future".to_owned());
         }
@@ -280,7 +316,19 @@ impl Shape {
     }
 }
 
-fn time(claims: &Claims, name: &str) -> Result<Option<Timestamp>, String> {
+/// When a token was issued, which must be just now.
+pub(super) fn issued_at(claims: &Claims, now: Timestamp) -> Result<Timestamp, String> {
+    let issued_at = time(claims, "iat")?.ok_or("iat is missing")?;
+    if issued_at > now.plus(CLOCK_SKEW) {
+        return Err("iat is in the future".to_owned());
+    }
+    if now.since(issued_at) > MAX_ISSUED_AGO {
+        return Err("iat is too long ago".to_owned());
+    }
+    Ok(issued_at)
+}
+
+pub(super) fn time(claims: &Claims, name: &str) -> Result<Option<Timestamp>, String> {
     match claims.get(name) {
         None => Ok(None),
         Some(value) => value
@@ -290,7 +338,7 @@ fn time(claims: &Claims, name: &str) -> Result<Option<Timestamp>, String> {
     }
 }
 
-fn string(claims: &Claims, name: &str) -> Result<Option<String>, String> {
+pub(super) fn string(claims: &Claims, name: &str) -> Result<Option<String>, String> {
     match claims.get(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),

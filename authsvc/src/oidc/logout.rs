@@ -8,27 +8,36 @@ use url::Url;
 use super::Provider;
 use crate::token::Token;
 
-/// The provider's logout URL for a session that began there; `None` where the provider has no such
-/// endpoint or cannot be asked.
-pub async fn logout_url(
-    provider: &Provider,
-    client_id: &str,
-    id_token: &Token,
-    post_logout_redirect_uri: &str,
-) -> Option<String> {
-    let metadata = provider.metadata().await.ok()?;
-    let endpoint = metadata.end_session_endpoint.as_deref()?;
-    build(endpoint, client_id, id_token, post_logout_redirect_uri)
+/// What is sent along to the provider (section 2).
+pub struct LogoutRequest<'a> {
+    /// Our client identifier.
+    pub client_id: &'a str,
+    /// The session's ID token.
+    pub id_token: &'a Token,
+    /// Where the provider sends the browser back to; it must be registered there.
+    pub return_to: &'a str,
+    /// Comes back with the browser, where whoever is at `return_to` checks it.
+    pub state: Option<&'a Token>,
 }
 
-/// Adds the parameters (section 2) to what the endpoint's own query has.
-fn build(endpoint: &str, client_id: &str, id_token: &Token, return_to: &str) -> Option<String> {
+/// The provider's logout URL for a session that began there; `None` where the provider has no such
+/// endpoint or cannot be asked.
+pub async fn logout_url(provider: &Provider, request: &LogoutRequest<'_>) -> Option<String> {
+    let metadata = provider.metadata().await.ok()?;
+    build(metadata.end_session_endpoint.as_deref()?, request)
+}
+
+/// Adds the parameters to what the endpoint's own query has.
+fn build(endpoint: &str, request: &LogoutRequest<'_>) -> Option<String> {
     let mut url = Url::parse(endpoint).ok()?;
     url.set_fragment(None);
     url.query_pairs_mut()
-        .append_pair("id_token_hint", id_token.expose())
-        .append_pair("client_id", client_id)
-        .append_pair("post_logout_redirect_uri", return_to);
+        .append_pair("id_token_hint", request.id_token.expose())
+        .append_pair("client_id", request.client_id)
+        .append_pair("post_logout_redirect_uri", request.return_to);
+    if let Some(state) = request.state {
+        url.query_pairs_mut().append_pair("state", state.expose());
+    }
     Some(url.into())
 }
 
@@ -49,9 +58,14 @@ mod tests {
 
     #[test]
     fn the_parameters_join_what_the_endpoint_has() {
-        let token = Token::new("a.b.c");
-        let to =
-            |endpoint| build(endpoint, "shop & co", &token, "https://shop.example.com/bye?a=b");
+        let (token, state) = (Token::new("a.b.c"), Token::new("s&t"));
+        let with = |endpoint, state| {
+            let return_to = "https://shop.example.com/bye?a=b";
+            let request =
+                LogoutRequest { client_id: "shop & co", id_token: &token, return_to, state };
+            build(endpoint, &request)
+        };
+        let to = |endpoint| with(endpoint, None);
         let query = "id_token_hint=a.b.c&client_id=shop+%26+co&\
                      post_logout_redirect_uri=https%3A%2F%2Fshop.example.com%2Fbye%3Fa%3Db";
         assert_eq!(
@@ -63,6 +77,10 @@ mod tests {
             Some(format!("https://id.example.com/logout?tenant=1&{query}"))
         );
         assert_eq!(to("/logout"), None);
+        assert_eq!(
+            with("https://id.example.com/logout", Some(&state)),
+            Some(format!("https://id.example.com/logout?{query}&state=s%26t"))
+        );
     }
 
     /// The logout URL at a provider whose discovery document has `extra`; `None`: it answers 500.
@@ -94,7 +112,11 @@ mod tests {
         };
         let providers = Providers::new(Arc::new(SystemClock), Arc::new(SeededRandom::default()));
         let provider = providers.get(&config).unwrap();
-        logout_url(&provider, "shop", &Token::new("a.b.c"), "https://shop.example.com/bye").await
+        let id_token = Token::new("a.b.c");
+        let return_to = "https://shop.example.com/bye";
+        let request =
+            LogoutRequest { client_id: "shop", id_token: &id_token, return_to, state: None };
+        logout_url(&provider, &request).await
     }
 
     #[tokio::test]

@@ -27,6 +27,9 @@ pub struct Metadata {
     /// RP-initiated logout, if offered.
     #[serde(default)]
     pub end_session_endpoint: Option<String>,
+    /// Token revocation (RFC 7009), if offered.
+    #[serde(default)]
+    pub revocation_endpoint: Option<String>,
     /// RFC 9126, section 5.
     #[serde(default)]
     pub require_pushed_authorization_requests: bool,
@@ -69,6 +72,7 @@ impl Metadata {
                 metadata.pushed_authorization_request_endpoint.as_ref(),
             ),
             ("end_session_endpoint", metadata.end_session_endpoint.as_ref()),
+            ("revocation_endpoint", metadata.revocation_endpoint.as_ref()),
         ];
         for (field, endpoint) in endpoints {
             if let Some(endpoint) = endpoint {

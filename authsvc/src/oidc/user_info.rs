@@ -37,9 +37,15 @@ impl Provider {
             .body(Vec::new())
             .map_err(|_| unusable())?;
         let response = self.call("userinfo endpoint", request).await?;
-        if response.status() != StatusCode::OK {
-            let status = response.status().as_u16();
-            return Err(OidcError::Unusable(format!("UserInfo answered {status}")));
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                return Err(OidcError::UserInfo("it is not for this access token"));
+            }
+            status => {
+                let status = status.as_u16();
+                return Err(OidcError::Unusable(format!("UserInfo answered {status}")));
+            }
         }
         let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let essence = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use vestibule_policy::model::{
-    CompiledClient, CompiledLogin, CompiledProvider, CompiledRoute, CompiledSession, Credential,
-    Par, SameSite,
+    CompiledClient, CompiledLogin, CompiledLogout, CompiledProvider, CompiledRoute,
+    CompiledSession, Credential, Par, SameSite,
 };
 use vestibule_policy::path::Exceptions;
 
@@ -50,6 +50,7 @@ pub(crate) fn compiled(name: &str, origins: &[&str]) -> CompiledPolicy {
         csrf_header: "x-bff".to_owned(),
         cors_origins: Vec::new(),
         logout_return_to: "/".to_owned(),
+        logout: CompiledLogout::default(),
         base_path: "/bff".to_owned(),
         upstream_headers: Vec::new(),
     }

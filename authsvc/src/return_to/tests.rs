@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use vestibule_policy::model::{
-    CompiledClient, CompiledLogin, CompiledProvider, CompiledSession, Credential, Par, PolicyId,
-    SameSite,
+    CompiledClient, CompiledLogin, CompiledLogout, CompiledProvider, CompiledSession, Credential,
+    Par, PolicyId, SameSite,
 };
 use vestibule_policy::path::Exceptions;
 
@@ -49,6 +49,7 @@ fn policy(origins: &[&str]) -> CompiledPolicy {
         csrf_header: "x-bff".to_owned(),
         cors_origins: Vec::new(),
         logout_return_to: "/".to_owned(),
+        logout: CompiledLogout::default(),
         base_path: "/bff".to_owned(),
         upstream_headers: Vec::new(),
     }

@@ -2,19 +2,22 @@
 //!
 //! It must not grow without bound, keep a record past its time, or be used by two replicas.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod records;
+
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
+use super::StoreKey;
 use super::index::{IndexEntry, IndexKey, MarkKey};
 use super::store::{
     Acquired, Change, ChangeListener, Owner, SessionStore, StoreError, StoreFuture, Versioned,
 };
-use super::{Purpose, StoreKey};
 use crate::clock::{Clock, Timestamp};
+use records::{Lease, Records, end};
 
 /// Records kept unless told otherwise; at some 4 KiB each, 400 MiB.
 const DEFAULT_CAPACITY: usize = 100_000;
@@ -26,28 +29,14 @@ pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     capacity: usize,
     records: Mutex<Records>,
-    listeners: Mutex<Vec<Arc<dyn ChangeListener>>>,
+    listeners: Mutex<Listeners>,
 }
 
+/// Who is told of changes, each under a number of its own.
 #[derive(Default)]
-struct Records {
-    by_key: HashMap<StoreKey, Record>,
-    by_end: BTreeSet<(Timestamp, StoreKey)>,
-    leases: HashMap<StoreKey, Lease>,
-    indexes: HashMap<IndexKey, BTreeMap<StoreKey, Timestamp>>,
-    marks: HashMap<MarkKey, Timestamp>,
-}
-
-struct Record {
-    stored: Versioned,
-    fence: u64,
-    ends_at: Timestamp,
-}
-
-/// Whose turn it is to refresh a record; `None`: nobody's, before `until`.
-struct Lease {
-    owner: Option<Owner>,
-    until: Timestamp,
+struct Listeners {
+    next: u64,
+    by_number: BTreeMap<u64, Arc<dyn ChangeListener>>,
 }
 
 impl MemoryStore {
@@ -93,20 +82,22 @@ impl MemoryStore {
         else {
             return false;
         };
-        let fence = record.fence;
+        let (fence, lease) = (record.fence, records.leases.remove(key));
         records.remove(key);
         records.put(*key, Versioned { version: version + 1, value }, fence, end(now, ttl));
+        records.leases.extend(lease.map(|lease| (*key, lease)));
         true
     }
 
     fn acquire_now(&self, key: &StoreKey, owner: Owner, lease: Duration) -> Acquired {
         let (mut records, now) = self.current();
         let held = records.leases.get(key).filter(|held| held.until > now);
-        if let Some(held) = held.filter(|held| held.owner != Some(owner)) {
+        let again = held.is_some_and(|held| held.owner == Some(owner));
+        if let Some(held) = held.filter(|_| !again) {
             return Acquired::Held { remaining: Duration::from_secs(held.until.since(now)) };
         }
         let Some(record) = records.by_key.get_mut(key) else { return Acquired::Gone };
-        record.fence += 1;
+        record.fence += u64::from(!again);
         let acquired = Acquired::Mine { fence: record.fence, record: record.stored.clone() };
         records.leases.insert(*key, Lease { owner: Some(owner), until: end(now, lease) });
         acquired
@@ -123,59 +114,53 @@ impl MemoryStore {
         let Some(version) = records.version_under(key, lease) else { return false };
         records.remove(key);
         records.put(*key, Versioned { version: version + 1, value }, lease.1, end(now, ttl));
+        self.tell(&records, key, Change::Replaced);
         true
     }
 
     fn delete_under_lease_now(&self, key: &StoreKey, lease: (Owner, u64)) -> bool {
         let mut records = self.current().0;
-        records.version_under(key, lease).is_some() && records.remove(key).is_some()
+        let mine = records.version_under(key, lease).is_some();
+        if mine {
+            records.remove(key);
+            self.tell(&records, key, Change::Ended);
+        }
+        mine
     }
 
-    fn tell(&self, key: &StoreKey, change: Change) {
-        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        listeners.iter().for_each(|listener| listener.changed(key, change));
-    }
-}
-
-impl Records {
-    fn put(&mut self, key: StoreKey, stored: Versioned, fence: u64, ends_at: Timestamp) {
-        self.by_end.insert((ends_at, key));
-        self.by_key.insert(key, Record { stored, fence, ends_at });
-    }
-
-    fn remove(&mut self, key: &StoreKey) -> Option<Versioned> {
-        let (key, record) = self.by_key.remove_entry(key)?;
-        self.by_end.remove(&(record.ends_at, key));
-        self.leases.remove(&key);
-        Some(record.stored)
-    }
-
-    /// The version of a record if no later lease than this was given.
-    fn version_under(&self, key: &StoreKey, (owner, fence): (Owner, u64)) -> Option<u64> {
-        let taken = self.leases.get(key).and_then(|lease| lease.owner).is_some_and(|o| o != owner);
-        let record = self.by_key.get(key).filter(|record| record.fence == fence && !taken)?;
-        Some(record.stored.version)
-    }
-
-    /// Makes room: anyone can begin logins, so they never keep a session out. `false`: there are none.
-    fn drop_a_login(&mut self) -> bool {
-        let first = self.by_end.iter().find(|(_, key)| key.purpose() == Purpose::Login).copied();
-        first.is_some_and(|(_, key)| self.remove(&key).is_some())
-    }
-
-    fn drop_ended(&mut self, now: Timestamp) {
-        while self.by_end.first().is_some_and(|(ends_at, _)| *ends_at <= now) {
-            if let Some((_, key)) = self.by_end.pop_first() {
-                self.by_key.remove(&key);
-                self.leases.remove(&key);
-            }
+    /// Tells of a change while the records are still locked, so that changes are told in their
+    /// order, and none that was made is still to be told when the lock is free.
+    fn tell(&self, _locked: &Records, key: &StoreKey, change: Change) {
+        for listener in self.listeners().by_number.values() {
+            listener.changed(key, change);
         }
     }
+
+    fn listeners(&self) -> MutexGuard<'_, Listeners> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// Whole seconds, rounded up: a record is never dropped early.
-fn end(now: Timestamp, ttl: Duration) -> Timestamp {
-    now.plus(ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0))
+/// Tells a listener until it is dropped.
+struct Telling<'a> {
+    store: &'a MemoryStore,
+    number: u64,
+}
+
+impl<'a> Telling<'a> {
+    fn begin(store: &'a MemoryStore, listener: Arc<dyn ChangeListener>) -> Self {
+        let mut listeners = store.listeners();
+        let number = listeners.next;
+        listeners.next += 1;
+        listeners.by_number.insert(number, listener);
+        Self { store, number }
+    }
+}
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        self.store.listeners().by_number.remove(&self.number);
+    }
 }
 
 /// An answer that is there already.
@@ -214,8 +199,9 @@ impl SessionStore for MemoryStore {
     }
 
     fn delete<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, bool> {
-        let was_there = self.current().0.remove(key).is_some();
-        self.tell(key, Change::Ended);
+        let (mut records, _) = self.current();
+        let was_there = records.remove(key).is_some();
+        self.tell(&records, key, Change::Ended);
         ready(Ok(was_there))
     }
 
@@ -239,7 +225,8 @@ impl SessionStore for MemoryStore {
         lease: Duration,
     ) -> StoreFuture<'a, bool> {
         let (mut records, now) = self.current();
-        let mine = records.leases.get_mut(key).filter(|held| held.owner == Some(owner));
+        let mine = records.leases.get_mut(key);
+        let mine = mine.filter(|held| held.owner == Some(owner) && held.until > now);
         let renewed = mine.map(|mine| mine.until = end(now, lease)).is_some();
         ready(Ok(renewed))
     }
@@ -252,11 +239,7 @@ impl SessionStore for MemoryStore {
         value: Vec<u8>,
         ttl: Duration,
     ) -> StoreFuture<'a, bool> {
-        let done = self.complete_now(key, (owner, fence), value, ttl);
-        if done {
-            self.tell(key, Change::Replaced);
-        }
-        ready(Ok(done))
+        ready(Ok(self.complete_now(key, (owner, fence), value, ttl)))
     }
 
     fn delete_under_lease<'a>(
@@ -265,11 +248,7 @@ impl SessionStore for MemoryStore {
         owner: Owner,
         fence: u64,
     ) -> StoreFuture<'a, bool> {
-        let done = self.delete_under_lease_now(key, (owner, fence));
-        if done {
-            self.tell(key, Change::Ended);
-        }
-        ready(Ok(done))
+        ready(Ok(self.delete_under_lease_now(key, (owner, fence))))
     }
 
     fn release<'a>(
@@ -286,11 +265,11 @@ impl SessionStore for MemoryStore {
     }
 
     fn index<'a>(&'a self, entries: &'a [IndexEntry]) -> StoreFuture<'a, ()> {
-        let (mut records, now) = self.current();
+        let (mut records, _) = self.current();
         for entry in entries {
-            let index = records.indexes.entry(entry.index).or_default();
-            index.retain(|_, until| *until > now);
-            index.insert(entry.record, entry.until);
+            records.unindex(entry);
+            records.indexes.entry(entry.index).or_default().insert(entry.record, entry.until);
+            records.index_ends.insert((entry.until, entry.index, entry.record));
         }
         ready(Ok(()))
     }
@@ -298,12 +277,7 @@ impl SessionStore for MemoryStore {
     fn unindex<'a>(&'a self, entries: &'a [IndexEntry]) -> StoreFuture<'a, ()> {
         let (mut records, _) = self.current();
         for entry in entries {
-            if let Some(index) = records.indexes.get_mut(&entry.index) {
-                index.remove(&entry.record);
-                if index.is_empty() {
-                    records.indexes.remove(&entry.index);
-                }
-            }
+            records.unindex(entry);
         }
         ready(Ok(()))
     }
@@ -314,9 +288,8 @@ impl SessionStore for MemoryStore {
         offset: usize,
         limit: usize,
     ) -> StoreFuture<'a, Vec<StoreKey>> {
-        let (records, now) = self.current();
-        let live = |(key, until): (&StoreKey, &Timestamp)| (*until > now).then_some(*key);
-        let found = records.indexes.get(index).into_iter().flatten().filter_map(live);
+        let (records, _) = self.current();
+        let found = records.indexes.get(index).into_iter().flatten().map(|(key, _)| *key);
         ready(Ok(found.skip(offset).take(limit).collect()))
     }
 
@@ -328,11 +301,16 @@ impl SessionStore for MemoryStore {
 
     /// Nothing can be missed here, so the moment up to which all was told is always now.
     fn tell_changes(&self, listener: Arc<dyn ChangeListener>) -> BoxFuture<'_, ()> {
+        let telling = Telling::begin(self, Arc::clone(&listener));
         listener.interrupted();
-        self.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&listener));
         async move {
+            let _until_dropped = telling;
             loop {
-                listener.up_to_date(tokio::time::Instant::now());
+                let now = {
+                    let _no_change_is_half_done = self.current();
+                    tokio::time::Instant::now()
+                };
+                listener.up_to_date(now);
                 tokio::time::sleep(UP_TO_DATE_EVERY).await;
             }
         }
@@ -345,7 +323,7 @@ impl MemoryStore {
     /// All that a dump of this process's store would show.
     pub(super) fn dump(&self) -> Vec<u8> {
         let (records, _) = self.current();
-        let shown = |(key, record): (&StoreKey, &Record)| {
+        let shown = |(key, record): (&StoreKey, &records::Record)| {
             [key.text().as_bytes(), &record.stored.value].concat()
         };
         records.by_key.iter().flat_map(shown).collect()
@@ -354,9 +332,11 @@ impl MemoryStore {
 
 #[cfg(test)]
 mod tests {
+    use super::super::index::{By, Indexer};
+    use super::super::keyring::Keyring;
     use super::super::{Purpose, SecretId, store_contract};
     use super::*;
-    use crate::clock::ManualClock;
+    use crate::clock::{ManualClock, SystemClock};
     use crate::random::SystemRandom;
 
     fn fresh() -> StoreKey {
@@ -377,6 +357,49 @@ mod tests {
     async fn records_end_with_their_time() {
         let (store, clock) = store(100);
         store_contract::records_end_with_their_time(&store, fresh, async || clock.advance(1)).await;
+    }
+
+    #[tokio::test]
+    async fn leases_let_one_at_a_time_replace_a_record() {
+        let store = MemoryStore::new(Arc::new(SystemClock));
+        store_contract::leases_let_one_at_a_time_replace_a_record(&store, fresh).await;
+    }
+
+    #[tokio::test]
+    async fn leases_end_with_their_time() {
+        let (store, clock) = store(100);
+        store_contract::leases_end_with_their_time(&store, fresh, async || clock.advance(1)).await;
+    }
+
+    fn indexer() -> Indexer {
+        Indexer::new(&Keyring::ephemeral(&SystemRandom), "shop")
+    }
+
+    fn index() -> IndexKey {
+        indexer().keys("https://issuer", By::Policy)[0]
+    }
+
+    #[tokio::test]
+    async fn indexes_find_records_until_their_time() {
+        let (store, clock) = store(100);
+        let now = clock.now().0;
+        store_contract::indexes_find_records_until_their_time(&store, fresh, index, now).await;
+        clock.advance(200);
+        let records = store.current().0;
+        assert!(records.indexes.is_empty() && records.index_ends.is_empty());
+    }
+
+    #[tokio::test]
+    async fn marks_are_made_once() {
+        let mark = || indexer().mark("logout", "https://issuer", "1").expect("there is a key");
+        store_contract::marks_are_made_once(&store(100).0, mark).await;
+    }
+
+    #[tokio::test]
+    async fn changes_are_told_in_order() {
+        let (store, _) = store(100);
+        store_contract::changes_are_told_in_order(&store, fresh).await;
+        assert!(store.listeners().by_number.is_empty(), "a listener that left is still told");
     }
 
     #[tokio::test]

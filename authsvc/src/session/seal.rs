@@ -4,6 +4,8 @@
 //! moved or from another time. This module must not choose what goes into a record or where it
 //! lies, must not use a cipher without authentication, and tells callers one error for every cause.
 
+use std::sync::Arc;
+
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
 use super::keyring::{Keyring, length_prefixed};
@@ -22,6 +24,7 @@ const TAG_LEN: usize = 16;
 /// ciphertext and tag. Nonces are random, so that replicas need no common counter; one key is good
 /// for 2³² records (NIST SP 800-38D, 8.3).
 pub struct Sealer {
+    id: SealerId,
     policy_uid: String,
     purpose: Purpose,
     active: SealingKey,
@@ -32,6 +35,18 @@ struct SealingKey {
     id: String,
     key: LessSafeKey,
 }
+
+/// Tells sealers apart: what one opened may not open under the next version of its policy or keyring.
+#[derive(Clone, Debug)]
+pub struct SealerId(Arc<()>);
+
+impl PartialEq for SealerId {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for SealerId {}
 
 /// A record that does not open: altered, of another policy, purpose or place, or by a key that is
 /// gone. Which of these is not told.
@@ -53,7 +68,32 @@ impl Sealer {
             })
             .collect();
         let active = keys.remove(0);
-        Self { policy_uid: policy_uid.to_owned(), purpose, active, retired: keys }
+        let id = SealerId(Arc::new(()));
+        Self { id, policy_uid: policy_uid.to_owned(), purpose, active, retired: keys }
+    }
+
+    /// Which sealer this is: each one made is another.
+    #[must_use]
+    pub fn id(&self) -> &SealerId {
+        &self.id
+    }
+
+    /// The place in the keyring of the key that a record names; 0: the active one's.
+    #[must_use]
+    pub fn place_of_key(&self, sealed: &[u8]) -> Option<usize> {
+        let id = sealed.get(1).and_then(|length| sealed.get(2..2 + usize::from(*length)))?;
+        self.keys().position(|key| key.id.as_bytes() == id)
+    }
+
+    /// Whether a record that opens was sealed by the active key, and not by one that is to go.
+    #[must_use]
+    pub fn is_by_active_key(&self, sealed: &[u8]) -> bool {
+        self.place_of_key(sealed) == Some(0)
+    }
+
+    /// The active one first.
+    fn keys(&self) -> impl Iterator<Item = &SealingKey> {
+        std::iter::once(&self.active).chain(&self.retired)
     }
 
     /// Seals a record that belongs under `at` and opens nowhere else.
@@ -89,10 +129,7 @@ impl Sealer {
         }
         let (id, rest) = rest.split_at_checked(id_len.into()).ok_or(Unsealable)?;
         let (nonce, ciphertext) = rest.split_first_chunk().ok_or(Unsealable)?;
-        let key = std::iter::once(&self.active)
-            .chain(&self.retired)
-            .find(|key| key.id.as_bytes() == id)
-            .ok_or(Unsealable)?;
+        let key = self.keys().find(|key| key.id.as_bytes() == id).ok_or(Unsealable)?;
         let mut plain = ciphertext.to_vec();
         let nonce = Nonce::assume_unique_for_key(*nonce);
         let opened = key.key.open_in_place(nonce, Aad::from(self.place(at)), &mut plain);

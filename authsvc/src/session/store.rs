@@ -168,6 +168,7 @@ pub trait ChangeListener: Send + Sync + 'static {
     /// the last call of [`ChangeListener::interrupted`].
     fn up_to_date(&self, as_of: Instant);
 
-    /// Changes may have been missed: all that is remembered is worth nothing. Also called first.
+    /// Changes may have been missed: all that is remembered is worth nothing. Also called first, and
+    /// once more when changes are told again: what was read in between may be old.
     fn interrupted(&self);
 }

@@ -35,6 +35,49 @@ async fn t018_session_shows_the_claims_of_the_policy_and_never_a_token() {
 }
 
 #[tokio::test]
+async fn a_look_at_the_session_is_no_use_of_it() {
+    let app = TestApp::new(&[("shop", SHOP)]);
+    let cookie = app.session("shop", |_| {}).await;
+    let mut headers = FETCH.to_vec();
+    headers.push(("cookie", &cookie));
+    for passed in [200, 400, 599] {
+        app.clock.advance(if passed == 599 { 199 } else { 200 });
+        let answer = app.browse("GET", HOST, "/bff/session?peek=true", &headers).await;
+        assert_eq!(answer.json()["idleExpiresIn"], 600 - passed, "after {passed} s");
+        assert_eq!(answer.json()["subject"], "u-1");
+        assert!(!answer.body.contains(ACCESS_TOKEN) && !answer.body.contains(ID_TOKEN));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+    }
+    app.clock.advance(1);
+    for target in ["/bff/session?peek=true", "/bff/session"] {
+        let over = app.browse("GET", HOST, target, &headers).await;
+        assert_eq!(over.status, StatusCode::UNAUTHORIZED, "{target}");
+    }
+}
+
+#[tokio::test]
+async fn a_look_at_the_session_proves_where_it_comes_from_and_whose_it_is() {
+    let app = TestApp::new(&[("shop", SHOP)]);
+    let cookie = app.session("shop", |_| {}).await;
+    let target = "/bff/session?peek=true";
+    let forged =
+        [("cookie", cookie.as_str()), ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "cors")];
+    let answer = app.browse("GET", HOST, target, &forged).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    let mut headers = FETCH.to_vec();
+    headers.push(("cookie", &cookie));
+    assert_eq!(app.browse("POST", HOST, "/bff/logout", &headers).await.status, StatusCode::OK);
+    let answer = app.browse("GET", HOST, target, &headers).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "it has ended");
+    let other =
+        app.session("shop", |session| session.issuer = "https://former.example".to_owned()).await;
+    let mut headers = FETCH.to_vec();
+    headers.push(("cookie", &other));
+    let answer = app.browse("GET", HOST, target, &headers).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "a session of the former provider");
+}
+
+#[tokio::test]
 async fn t005_t090_after_a_logout_the_old_cookie_is_useless() {
     let app = TestApp::new(&[("shop", SHOP)]);
     let cookie = app.session("shop", |_| {}).await;

@@ -154,6 +154,8 @@ const STRANGER: Headers =
 const FORGED: Headers =
     &[("x-user", "admin"), ("authorization", "Bearer forged"), ("sec-fetch-mode", "navigate")];
 
+const FRONT_CHANNEL: &str = "/bff/frontchannel-logout?iss=https%3A%2F%2Fid.example.com&sid=s";
+
 #[expect(clippy::too_many_lines, reason = "one row per field")]
 fn rows() -> Vec<Row> {
     use Seen::{Header, Json, Jwt, Login, Status};
@@ -189,6 +191,18 @@ fn rows() -> Vec<Row> {
             "logout: {returnTo: /bye}",
             (own("POST", "/bff/logout?rd=/evil&return_to=/evil"), Json("/location", bye.clone())),
             (own("POST", "/bff/logout"), Json("/location", bye)),
+        ),
+        row(
+            "spec.logout.backChannel",
+            "logout: {backChannel: false}",
+            (own("POST", "/bff/backchannel-logout"), Status(404)),
+            (own("POST", "/bff/logout"), Status(200)),
+        ),
+        row(
+            "spec.logout.frontChannel",
+            "logout: {frontChannel: false}",
+            (own("GET", FRONT_CHANNEL), Status(404)),
+            (own("GET", "/bff/signed-out"), Status(200)),
         ),
         row(
             "spec.origins",

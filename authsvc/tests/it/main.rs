@@ -2,9 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
+#[path = "../support/audit_lines.rs"]
+mod audit_lines;
+#[path = "../support/cuttable.rs"]
+mod cuttable;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod audit;
 mod check_access;
 mod check_smuggling;
 mod claims;
@@ -17,4 +22,5 @@ mod hardening;
 mod header_list;
 mod logout_pages;
 mod store_down;
+mod warm;
 mod wire;

@@ -1,94 +1,17 @@
 //! A store that does not answer: 503, the cookie kept, nothing deleted, nothing allowed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use http::StatusCode;
 use vestibule_authsvc::clock::ManualClock;
-use vestibule_authsvc::session::StoreKey;
-use vestibule_authsvc::session::memory::MemoryStore;
-use vestibule_authsvc::session::store::{SessionStore, StoreError, Versioned};
 
 use crate::check_access::SHOP;
+use crate::cuttable::Cuttable;
 use crate::support::{Ask, DIALECTS, FETCH, NAVIGATION, START, TestApp};
-
-/// A memory store that a test can cut off.
-struct Cuttable {
-    inner: MemoryStore,
-    down: AtomicBool,
-    deletions: AtomicUsize,
-}
-
-impl Cuttable {
-    fn check(&self) -> Result<(), StoreError> {
-        if self.down.load(Ordering::SeqCst) {
-            return Err(StoreError("cut off by the test".to_owned()));
-        }
-        Ok(())
-    }
-}
-
-impl SessionStore for Cuttable {
-    fn create<'a>(
-        &'a self,
-        key: &'a StoreKey,
-        value: Vec<u8>,
-        ttl: Duration,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async move {
-            self.check()?;
-            self.inner.create(key, value, ttl).await
-        })
-    }
-
-    fn load<'a>(
-        &'a self,
-        key: &'a StoreKey,
-    ) -> BoxFuture<'a, Result<Option<Versioned>, StoreError>> {
-        Box::pin(async move {
-            self.check()?;
-            self.inner.load(key).await
-        })
-    }
-
-    fn replace_if_version<'a>(
-        &'a self,
-        key: &'a StoreKey,
-        version: u64,
-        value: Vec<u8>,
-        ttl: Duration,
-    ) -> BoxFuture<'a, Result<bool, StoreError>> {
-        Box::pin(async move {
-            self.check()?;
-            self.inner.replace_if_version(key, version, value, ttl).await
-        })
-    }
-
-    fn delete<'a>(&'a self, key: &'a StoreKey) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async move {
-            self.deletions.fetch_add(1, Ordering::SeqCst);
-            self.check()?;
-            self.inner.delete(key).await
-        })
-    }
-
-    fn take<'a>(&'a self, key: &'a StoreKey) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>> {
-        Box::pin(async move {
-            self.check()?;
-            self.inner.take(key).await
-        })
-    }
-}
 
 fn app() -> (TestApp, Arc<Cuttable>) {
     let clock = Arc::new(ManualClock::new(START));
-    let store = Arc::new(Cuttable {
-        inner: MemoryStore::new(clock.clone()),
-        down: AtomicBool::new(false),
-        deletions: AtomicUsize::new(0),
-    });
+    let store = Arc::new(Cuttable::new(clock.clone()));
     (TestApp::with_store(&[("shop", SHOP)], clock, store.clone()), store)
 }
 
@@ -99,24 +22,24 @@ async fn a_store_that_does_not_answer_is_503_and_the_session_works_again_afterwa
     for dialect in DIALECTS {
         for how in [&NAVIGATION, &FETCH] {
             let ask = Ask::get("/api").with(how).with(&[("cookie", &cookie)]);
-            store.down.store(true, Ordering::SeqCst);
+            store.cut_after(0);
             let answer = ask.ask(&app, dialect).await;
             assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(answer.header("retry-after"), Some("1"));
             assert!(answer.set_cookies().is_empty(), "the cookie is kept");
             assert!(dialect == "traefik" || answer.body.is_empty());
-            store.down.store(false, Ordering::SeqCst);
+            store.mend();
             assert_eq!(ask.ask(&app, dialect).await.status, StatusCode::OK);
         }
     }
-    assert_eq!(store.deletions.load(Ordering::SeqCst), 0, "nothing is deleted");
+    assert_eq!(store.deletions(), 0, "nothing is deleted");
 }
 
 #[tokio::test]
 async fn what_needs_no_session_passes_while_the_store_is_down() {
     let (app, store) = app();
     let cookie = app.session("shop", |_| {}).await;
-    store.down.store(true, Ordering::SeqCst);
+    store.cut_after(0);
     for dialect in DIALECTS {
         let public = Ask::get("/public").with(&[("cookie", &cookie)]);
         assert_eq!(public.ask(&app, dialect).await.status, StatusCode::OK);
@@ -137,7 +60,7 @@ async fn what_needs_no_session_passes_while_the_store_is_down() {
 async fn our_own_endpoints_answer_503_and_keep_the_cookie() {
     let (app, store) = app();
     let cookie = app.session("shop", |_| {}).await;
-    store.down.store(true, Ordering::SeqCst);
+    store.cut_after(0);
     let with = [("cookie", cookie.as_str()), ("sec-fetch-site", "same-origin")];
     for (method, target) in [("GET", "/bff/session"), ("POST", "/bff/logout")] {
         let answer = app.browse(method, "shop.example.com", target, &with).await;

@@ -110,6 +110,7 @@ fn claim(name: &str, issuer: &str) -> Option<(&'static str, Value)> {
         "iat-text" => ("iat", json!(START.to_string())),
         "iat-huge" => ("iat", json!(1e300)),
         "iat-null" => ("iat", json!(null)),
+        "events" => ("events", json!({"http://schemas.openid.net/event/backchannel-logout": {}})),
         "nbf-future" => ("nbf", json!(START + 61)),
         "nbf-within-skew" => ("nbf", json!(START + 60)),
         "nbf-text" => ("nbf", json!(START.to_string())),

@@ -7,6 +7,7 @@ use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
+use futures_util::future::BoxFuture;
 use http::StatusCode;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION};
 use serde_json::{Value, json};
@@ -53,8 +54,12 @@ impl Reply {
     }
 }
 
+/// What the token endpoint answers to a refresh token.
+type OnRefresh = Arc<dyn Fn(Seen) -> BoxFuture<'static, Reply> + Send + Sync>;
+
 #[derive(Default)]
 struct Inner {
+    on_refresh: Mutex<Option<OnRefresh>>,
     replies: Mutex<HashMap<String, Reply>>,
     codes: Mutex<HashMap<String, Reply>>,
     seen: Mutex<Vec<Seen>>,
@@ -134,6 +139,11 @@ impl FakeIdp {
         jwt(&json!({"alg": "RS256", "kid": "rsa1", "typ": "JWT"}), &claims, &Signer::Rsa)
     }
 
+    /// Sets what the token endpoint answers to refresh tokens, and when.
+    pub fn on_refresh(&self, answer: OnRefresh) {
+        *self.inner.on_refresh.lock().unwrap() = Some(answer);
+    }
+
     /// What was asked of a path.
     pub fn seen(&self, path: &str) -> Vec<Seen> {
         let seen = self.inner.seen.lock().unwrap();
@@ -151,7 +161,14 @@ async fn answer(State(inner): State<Arc<Inner>>, request: Request) -> Response {
         form.entry(name.into_owned()).or_default().push(value.into_owned());
     }
     let code = form.get("code").and_then(|codes| codes.first()).cloned();
-    inner.seen.lock().unwrap().push(Seen { path: path.clone(), authorization, form });
+    let refreshes = form.get("grant_type").is_some_and(|kind| *kind == ["refresh_token"]);
+    let seen = Seen { path: path.clone(), authorization, form };
+    inner.seen.lock().unwrap().push(seen.clone());
+    let on_refresh = inner.on_refresh.lock().unwrap().clone();
+    if let Some(on_refresh) = on_refresh.filter(|_| refreshes && path == "/token") {
+        let reply = on_refresh(seen).await;
+        return (reply.status, [(CONTENT_TYPE, reply.kind)], reply.body).into_response();
+    }
     let known = match code {
         Some(code) if path == "/token" => inner.codes.lock().unwrap().get(&code).cloned(),
         _ => inner.replies.lock().unwrap().get(&path).cloned(),

@@ -3,13 +3,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod audit;
+#[path = "../support/audit_lines.rs"]
+mod audit_lines;
 mod client;
+#[path = "../support/cuttable.rs"]
+mod cuttable;
 mod drafts;
 mod flows;
 mod idp;
 mod jose;
+mod logout;
 mod probe;
 mod provider;
+mod refresh;
 mod site;
 mod steps;
 mod tokens;

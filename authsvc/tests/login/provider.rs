@@ -100,6 +100,7 @@ async fn t084_no_endpoint_leads_to_plain_http_or_to_addresses_that_only_we_can_r
         "userinfo_endpoint",
         "pushed_authorization_request_endpoint",
         "end_session_endpoint",
+        "revocation_endpoint",
     ] {
         for url in [
             "http://id.example.com/x",

@@ -24,9 +24,9 @@ use vestibule_authsvc::session::memory::MemoryStore;
 use vestibule_authsvc::session::service::Sessions;
 use vestibule_authsvc::session::{SecretId, Session};
 use vestibule_policy::model::{
-    Access, CompiledClient, CompiledLogin, CompiledPolicy, CompiledProvider, CompiledRequire,
-    CompiledRoute, CompiledSession, CompiledUpstream, Credential, Par, PolicyId, SameSite,
-    UpstreamAuthorization,
+    Access, CompiledClient, CompiledLogin, CompiledLogout, CompiledPolicy, CompiledProvider,
+    CompiledRequire, CompiledRoute, CompiledSession, CompiledUpstream, Credential, Par, PolicyId,
+    SameSite, UpstreamAuthorization,
 };
 use vestibule_policy::origin::Origin;
 use vestibule_policy::path::Exceptions;
@@ -107,6 +107,7 @@ pub fn policy(name: &str, issuer: &str) -> CompiledPolicy {
         csrf_header: "x-bff".to_owned(),
         cors_origins: Vec::new(),
         logout_return_to: "/".to_owned(),
+        logout: CompiledLogout::default(),
         base_path: "/bff".to_owned(),
         upstream_headers: Vec::new(),
     }

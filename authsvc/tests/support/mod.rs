@@ -125,6 +125,7 @@ impl TestApp {
             access_token: Token::new(ACCESS_TOKEN),
             access_token_expires_at: Some(now.plus(3600)),
             refresh_token: None,
+            tokens_issued_at: now,
             nonce: None,
             claims: json!({"sub": "u-1", "name": "Ada", "groups": ["staff", "ops"]})
                 .as_object()

@@ -82,7 +82,7 @@ pub struct BffPolicySpec {
     #[serde(default)]
     pub cors: Cors,
 
-    /// What happens after a logout.
+    /// How sessions end, here and at the provider.
     #[serde(default)]
     pub logout: Logout,
 
@@ -322,8 +322,8 @@ pub struct Cors {
     pub allowed_origins: Vec<String>,
 }
 
-/// What happens after a logout.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// How sessions end, here and at the provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Logout {
     /// Where the browser goes after a logout, as a path on the app's origin. Default: Vestibule's
@@ -331,4 +331,19 @@ pub struct Logout {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = rules::return_to())]
     pub return_to: Option<String>,
+    /// Whether refresh and access token are revoked at the provider when their user logs out
+    /// (RFC 7009), where it offers that.
+    pub revoke_tokens: bool,
+    /// Whether the provider may end sessions by a call to `backchannel-logout` (OpenID Connect
+    /// Back-Channel Logout 1.0).
+    pub back_channel: bool,
+    /// Whether the provider may end a browser's session by a frame of `frontchannel-logout` (OpenID
+    /// Connect Front-Channel Logout 1.0).
+    pub front_channel: bool,
+}
+
+impl Default for Logout {
+    fn default() -> Self {
+        Self { return_to: None, revoke_tokens: true, back_channel: true, front_channel: true }
+    }
 }

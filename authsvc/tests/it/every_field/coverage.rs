@@ -5,7 +5,7 @@ use std::path::Path;
 use super::rows;
 
 /// Fields tested elsewhere, with a provider or where policies are read: file, test, fields.
-const ELSEWHERE: [(&str, &str, &[&str]); 13] = [
+const ELSEWHERE: [(&str, &str, &[&str]); 14] = [
     (
         "src/policy_source/plan_tests.rs",
         "what_only_a_cluster_can_do_is_refused_with_what_to_write_instead",
@@ -45,6 +45,11 @@ const ELSEWHERE: [(&str, &str, &[&str]); 13] = [
         "tests/login/flows.rs",
         "with_a_strict_cookie_the_callback_goes_on_by_a_page",
         &["spec.session.cookie.sameSite"],
+    ),
+    (
+        "tests/login/logout/revocation.rs",
+        "a_policy_may_leave_the_tokens_alone",
+        &["spec.logout.revokeTokens"],
     ),
     (
         "tests/login/tokens.rs",

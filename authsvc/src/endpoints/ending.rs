@@ -1,0 +1,91 @@
+//! Ending several sessions at once: of one user, or of one session at the provider, over every app
+//! that uses the same client of it.
+//!
+//! Why it exists: "log out everywhere" and both logouts by the provider mean the same sessions. It
+//! must not reach a policy of another provider or client, and counts only what the store confirmed.
+
+use std::sync::Arc;
+
+use crate::app::App;
+use crate::audit::Ending;
+use crate::clock::Timestamp;
+use crate::policies::LivePolicy;
+use crate::session::index::By;
+use crate::session::service::Loaded;
+use crate::session::store::StoreError;
+use crate::session::{Session, StoreKey};
+
+/// Which sessions. Of one provider session where `session` is there, else all of `subject`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Which<'a> {
+    /// The user, by `sub`.
+    pub subject: Option<&'a str>,
+    /// The provider's session, by `sid`. With a subject as well, that user's sessions of which the
+    /// provider said no `sid` are meant too: each may be the one.
+    pub session: Option<&'a str>,
+    /// Only those that began by then.
+    pub began_by: Option<Timestamp>,
+    /// But not this one.
+    pub except: Option<StoreKey>,
+}
+
+impl Which<'_> {
+    fn means(&self, loaded: &Loaded) -> bool {
+        let session = &*loaded.session;
+        let by_session =
+            self.session.is_some() && self.session == session.provider_session.as_deref();
+        let by_subject = self.subject == Some(session.subject.as_str())
+            && (self.session.is_none() || session.provider_session.is_none());
+        (by_session || by_subject)
+            && self.began_by.is_none_or(|then| session.created_at <= then)
+            && self.except != Some(loaded.key)
+    }
+}
+
+/// The live policies that share provider and client with one, itself first.
+pub fn sharing(app: &App, policy: &Arc<LivePolicy>) -> Vec<Arc<LivePolicy>> {
+    let own = &policy.compiled;
+    let running = app.policies.running();
+    let others = running.iter().filter_map(|one| one.live.as_ref()).filter(|other| {
+        let other = &other.compiled;
+        other.id != own.id
+            && other.provider.issuer == own.provider.issuer
+            && other.client.id == own.client.id
+    });
+    let mut all = vec![Arc::clone(policy)];
+    all.extend(others.map(Arc::clone));
+    all
+}
+
+/// Ends sessions of these policies; gives those that this call ended.
+///
+/// # Errors
+/// Where the store did not confirm one of them: some may have ended, and it can be called again.
+pub async fn end_all(
+    app: &App,
+    policies: &[Arc<LivePolicy>],
+    which: Which<'_>,
+    ending: Ending<'_>,
+) -> Result<Vec<(Arc<LivePolicy>, Arc<Session>)>, StoreError> {
+    let by = [which.session.map(By::ProviderSession), which.subject.map(By::Subject)];
+    let mut ended = Vec::new();
+    for policy in policies {
+        for by in by.into_iter().flatten() {
+            let found = app.sessions.find_all(policy, by).await?;
+            for loaded in found.iter().filter(|loaded| which.means(loaded)) {
+                if app.sessions.end(policy, loaded, ending).await? {
+                    ended.push((Arc::clone(policy), Arc::clone(&loaded.session)));
+                }
+            }
+        }
+    }
+    Ok(ended)
+}
+
+/// Makes the tokens of a session that its user ended worthless at the provider too, where the policy
+/// wants that.
+pub fn revoke_tokens(policy: &LivePolicy, session: &Session) {
+    if policy.compiled.logout.revoke_tokens {
+        policy.provider.revoke_tokens(&policy.compiled.client, session);
+    }
+}

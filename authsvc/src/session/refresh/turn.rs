@@ -1,0 +1,246 @@
+//! One replica's turn: look at the record again, redeem, store what came.
+//!
+//! The order is what matters. Nothing is redeemed that another already did; nothing is given out
+//! before it is stored; nothing is stored or ended once another has had the lease (its fence).
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::lease::{LEASE, Lease};
+use super::{Loaded, Redeemer, Refreshed, Sessions, Terms};
+use crate::audit::{EndReason, Ending};
+use crate::oidc::{Identity, RefreshError};
+use crate::session::Session;
+use crate::session::service::{index_entries, open};
+use crate::session::store::{Acquired, Change, ChangeListener as _, Owner, StoreError, Versioned};
+
+/// How long a redeem may take; the lease bounds it as well.
+const REDEEM_FOR: Duration = Duration::from_mins(1);
+/// For how long the store is asked to take what was redeemed.
+const WRITE_FOR: Duration = Duration::from_mins(1);
+/// How soon it is asked again.
+const WRITE_AGAIN: Duration = Duration::from_millis(100);
+/// After a failure nobody tries for this long, and up to [`PAUSE_MORE`] longer.
+const PAUSE: Duration = Duration::from_secs(1);
+/// See [`PAUSE`].
+const PAUSE_MORE: Duration = Duration::from_secs(4);
+
+/// A replica's turn with a session.
+pub(super) struct Turn<'a> {
+    pub(super) sessions: &'a Sessions,
+    pub(super) terms: Terms<'a>,
+    /// The session whose tokens are no good.
+    pub(super) seen: &'a Loaded,
+    pub(super) owner: Owner,
+    pub(super) fence: u64,
+}
+
+impl Turn<'_> {
+    /// Takes it. `None`: the turn was lost, the record must be looked at again.
+    pub(super) async fn take(
+        &self,
+        mut lease: Lease<'_>,
+        record: &Versioned,
+        redeemer: &dyn Redeemer,
+    ) -> Result<Option<Refreshed>, StoreError> {
+        let Some(session) = self.usable(record) else {
+            lease.give_back(Duration::ZERO).await;
+            // Ends it where it is over, and knows what became of it where not.
+            let left = self.sessions.load_from_store(self.terms, &self.seen.key).await?;
+            return Ok(Some(left.map_or(Refreshed::Ended, |session| self.fresh(session))));
+        };
+        if session.refresh_token.is_none() || !same_tokens(&session, &self.seen.session) {
+            lease.give_back(Duration::ZERO).await;
+            return Ok(Some(self.fresh(Arc::new(session))));
+        }
+        let deadline = Instant::now() + REDEEM_FOR;
+        let mut redeeming = redeemer.redeem(&session, deadline);
+        let redeemed = tokio::select! {
+            biased;
+            redeemed = &mut redeeming => redeemed,
+            () = lease.hold() => {
+                if !matches!(self.sessions.store.load(&self.seen.key).await, Ok(None)) {
+                    tracing::warn!(policy = self.terms.policy_uid, "a refresh lost its lease");
+                    return Ok(None);
+                }
+                // It was logged out. Nobody else redeems now, and what comes is to be revoked.
+                if let Ok(identity) = redeeming.await {
+                    redeemer.discard(&with_tokens(session.clone(), identity));
+                }
+                return Ok(Some(Refreshed::Ended));
+            }
+        };
+        drop(redeeming);
+        match redeemed {
+            Ok(identity) => {
+                let writing = self.store(record, &session, identity, redeemer);
+                // Others wait as long as this one is at it; its fence tells if one did not.
+                tokio::select! {
+                    biased;
+                    stored = writing => stored,
+                    never = async { lease.hold().await; pending().await } => never,
+                }
+            }
+            Err(RefreshError::Ended(error)) => {
+                tracing::info!(policy = self.terms.policy_uid, %error, "a refresh was refused");
+                self.end(session).await
+            }
+            Err(RefreshError::Failed(error)) => {
+                tracing::warn!(policy = self.terms.policy_uid, %error, "a refresh failed");
+                lease.give_back(PAUSE + self.sessions.part_of(PAUSE_MORE)).await;
+                Ok(Some(Refreshed::Failed))
+            }
+        }
+    }
+
+    /// The session of a record, if it opens and is not over.
+    fn usable(&self, record: &Versioned) -> Option<Session> {
+        let session: Session = open(self.terms.session_sealer, &self.seen.key, &record.value)?;
+        let over = self.terms.remaining(&session, self.sessions.clock.now()) == 0
+            || self.sessions.cache.has_ended(&self.seen.key);
+        (!over).then_some(session)
+    }
+
+    /// Stores the session with its new tokens, and tries until it is done or another had the lease.
+    async fn store(
+        &self,
+        record: &Versioned,
+        before: &Session,
+        identity: Identity,
+        redeemer: &dyn Redeemer,
+    ) -> Result<Option<Refreshed>, StoreError> {
+        let (sessions, terms, key) = (self.sessions, self.terms, &self.seen.key);
+        let now = sessions.clock.now();
+        let session = Session {
+            tokens_issued_at: now,
+            touched_at: now,
+            ..with_tokens(before.clone(), identity)
+        };
+        let sealed = sessions.seal(terms.session_sealer, key, &session)?;
+        let found_as_before = before.provider_session == session.provider_session
+            && terms.session_sealer.is_by_active_key(&record.value);
+        let mut entries = index_entries(terms, key, &session);
+        if found_as_before {
+            entries.clear();
+        }
+        let ttl = Duration::from_secs(terms.remaining(&session, now).max(1));
+        let mut fence = self.fence;
+        loop {
+            let storing = persist(|| async {
+                if !entries.is_empty() {
+                    // First: what no logout could find must not exist.
+                    sessions.store.index(&entries).await?;
+                }
+                sessions.store.complete(key, self.owner, fence, sealed.clone(), ttl).await
+            });
+            match storing.await.0 {
+                Ok(true) => {
+                    sessions.cache.changed(key, Change::Replaced);
+                    tracing::debug!(policy = terms.policy_uid, "tokens refreshed");
+                    return Ok(Some(self.fresh(Arc::new(session))));
+                }
+                Ok(false) => match self.begin_again(before).await? {
+                    Acquired::Mine { fence: newer, .. } => fence = newer,
+                    Acquired::Gone => {
+                        // It was logged out meanwhile, with the tokens that it had.
+                        redeemer.discard(&session);
+                        return Ok(Some(Refreshed::Ended));
+                    }
+                    // These are left as they are: those of the other may be of one family with them.
+                    Acquired::Held { .. } => return Ok(None),
+                },
+                Err(error) => {
+                    sessions.cache.forget(key);
+                    tracing::warn!(policy = terms.policy_uid, %error, "new tokens were not stored");
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// After a fence that was too old: a late copy of our own request for the lease makes it so too,
+    /// and then nobody else has stored anything. `Held`: somebody has.
+    async fn begin_again(&self, before: &Session) -> Result<Acquired, StoreError> {
+        let (store, key) = (&self.sessions.store, &self.seen.key);
+        let acquired = store.acquire(key, self.owner, LEASE).await?;
+        let Acquired::Mine { record, .. } = &acquired else { return Ok(acquired) };
+        if self.usable(record).is_some_and(|now| same_tokens(&now, before)) {
+            return Ok(acquired);
+        }
+        store.release(key, self.owner, Duration::ZERO).await?;
+        Ok(Acquired::Held { remaining: Duration::ZERO })
+    }
+
+    /// Ends the session: the provider gives it no more tokens.
+    async fn end(&self, session: Session) -> Result<Option<Refreshed>, StoreError> {
+        let (sessions, key) = (self.sessions, &self.seen.key);
+        let loaded = Loaded { key: *key, session: Arc::new(session) };
+        let deleting = persist(|| sessions.store.delete_under_lease(key, self.owner, self.fence));
+        let ended = match deleting.await {
+            (Ok(true), _) => true,
+            // Done before, and its answer was lost; or another had the lease, or it was logged out.
+            (Ok(false), true) => sessions.store.load(key).await?.is_none(),
+            (Ok(false), false) => false,
+            (Err(error), _) => {
+                sessions.cache.forget(key);
+                return Err(error);
+            }
+        };
+        if !ended {
+            return Ok(None);
+        }
+        let ending = Ending { reason: EndReason::RefreshRefused, by: "provider" };
+        sessions.note_end(self.terms, &loaded, Some(ending)).await;
+        Ok(Some(Refreshed::Ended))
+    }
+
+    fn fresh(&self, session: Arc<Session>) -> Refreshed {
+        Refreshed::Fresh(Loaded { key: self.seen.key, session })
+    }
+}
+
+/// Asks the store until it answers, for [`WRITE_FOR`]; `true`: it did not at first.
+async fn persist<F>(ask: impl Fn() -> F) -> (Result<bool, StoreError>, bool)
+where
+    F: Future<Output = Result<bool, StoreError>>,
+{
+    let give_up = Instant::now() + WRITE_FOR;
+    let mut failed = false;
+    loop {
+        match ask().await {
+            Err(_) if Instant::now() < give_up => {
+                failed = true;
+                sleep(WRITE_AGAIN).await;
+            }
+            answer => return (answer, failed),
+        }
+    }
+}
+
+/// Whether nobody has refreshed since.
+fn same_tokens(now: &Session, seen: &Session) -> bool {
+    now.tokens_issued_at == seen.tokens_issued_at
+        && now.access_token == seen.access_token
+        && now.refresh_token == seen.refresh_token
+        && now.id_token == seen.id_token
+}
+
+fn with_tokens(before: Session, identity: Identity) -> Session {
+    Session {
+        subject: identity.subject,
+        issuer: identity.issuer,
+        provider_session: identity.provider_session,
+        id_token: identity.id_token,
+        id_token_expires_at: identity.id_token_expires_at,
+        access_token: identity.access_token,
+        access_token_expires_at: identity.access_token_expires_at,
+        refresh_token: identity.refresh_token,
+        claims: identity.claims,
+        acr: identity.acr,
+        auth_time: identity.auth_time,
+        ..before
+    }
+}

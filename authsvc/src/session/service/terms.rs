@@ -1,0 +1,68 @@
+//! What of a policy matters to its sessions: how they are sealed and found, and how long they last.
+//!
+//! Pure: it asks no store and no clock.
+
+use vestibule_policy::model::PolicyId;
+
+use crate::clock::Timestamp;
+use crate::policies::LivePolicy;
+use crate::session::index::{By, IndexEntry, Indexer};
+use crate::session::seal::Sealer;
+use crate::session::{Session, StoreKey};
+
+/// What of a policy matters here.
+#[derive(Clone, Copy)]
+pub(in crate::session) struct Terms<'a> {
+    pub(in crate::session) policy: &'a PolicyId,
+    pub(in crate::session) policy_uid: &'a str,
+    pub(in crate::session) session_sealer: &'a Sealer,
+    pub(in crate::session) login_sealer: &'a Sealer,
+    pub(in crate::session) indexer: &'a Indexer,
+    /// In seconds.
+    pub(in crate::session) idle_timeout: u64,
+    /// In seconds.
+    pub(in crate::session) absolute_timeout: u64,
+}
+
+impl<'a> Terms<'a> {
+    pub(in crate::session) fn of(policy: &'a LivePolicy) -> Self {
+        Self {
+            policy: &policy.compiled.id,
+            policy_uid: &policy.compiled.uid,
+            session_sealer: &policy.session_sealer,
+            login_sealer: &policy.login_sealer,
+            indexer: &policy.indexer,
+            idle_timeout: policy.compiled.session.idle_timeout,
+            absolute_timeout: policy.compiled.session.absolute_timeout,
+        }
+    }
+
+    /// Seconds until the session is over, by whichever timeout is first; 0: it is.
+    pub(in crate::session) fn remaining(&self, session: &Session, now: Timestamp) -> u64 {
+        let idle = self.idle_timeout.saturating_sub(now.since(session.touched_at));
+        let absolute = self.absolute_timeout.saturating_sub(now.since(session.created_at));
+        idle.min(absolute)
+    }
+
+    /// Whether the use of a session is to be noted: at most once per tenth of the idle timeout.
+    pub(super) fn is_touch_due(&self, session: &Session, now: Timestamp) -> bool {
+        now.since(session.touched_at) >= (self.idle_timeout / 10).max(1)
+    }
+}
+
+/// Where a session is found by others than its browser: in the indexes of all keys of the keyring,
+/// so in that of the key which seals its record.
+pub(in crate::session) fn index_entries(
+    terms: Terms<'_>,
+    key: &StoreKey,
+    session: &Session,
+) -> Vec<IndexEntry> {
+    let sid = session.provider_session.as_deref().map(By::ProviderSession);
+    let until = session.created_at.plus(terms.absolute_timeout);
+    [By::Policy, By::Subject(&session.subject)]
+        .into_iter()
+        .chain(sid)
+        .flat_map(|by| terms.indexer.keys(&session.issuer, by))
+        .map(|index| IndexEntry { index, record: *key, until })
+        .collect()
+}
