@@ -44,7 +44,7 @@ binaries: ## Builds the programs that the end-to-end tests start.
 .PHONY: e2e
 e2e: setup binaries ## The end-to-end tests alone; T=name runs those whose name has it.
 	VESTIBULE_BIN_DIR=$(CARGO_TARGET_DIR)/debug \
-		$(CARGO) test --locked -p vestibule-e2e -- $(T)
+		$(CARGO) test --locked --no-fail-fast -p vestibule-e2e -- $(T)
 
 .PHONY: cluster
 cluster: setup binaries ## Leaves a one-node Kubernetes running, with Vestibule installed (needs root).

@@ -28,8 +28,54 @@ function claimsOf(id) {
   };
 }
 
-// What tests read and set over the control port.
-const state = { counts: {}, fail: {}, delay: {}, claims: {}, par: true };
+// What tests read and set over the control port: `delay` and `fail` come before a request is looked at,
+// `delayAfter` once it was done (milliseconds, by path).
+const state = {
+  counts: {},
+  fail: {},
+  failed: {},
+  delay: {},
+  delayAfter: {},
+  claims: {},
+  par: true,
+  // Requests whose client was gone when their delay was over: not looked at.
+  dropped: 0,
+  // Answers of the token endpoint, as `GRANT_TYPE granted` and `GRANT_TYPE refused`.
+  grants: {},
+  accessTokenTtl: 3600,
+  refreshTokens: false,
+  rotateRefreshTokens: true,
+  // For so many seconds a rotated refresh token still works; after that its use ends the grant.
+  reuseWindow: 0,
+  // With `keepIssued`, every token and who got which.
+  keepIssued: false,
+  issued: [],
+  // Where it tells the client `shop` of logouts (OpenID Connect Back-Channel Logout 1.0).
+  backChannelLogoutUri: null,
+  // How often it was heard, and was not.
+  backChannel: {},
+};
+
+function increment(counters, name) {
+  counters[name] = (counters[name] ?? 0) + 1;
+}
+
+// Waits, but not for longer than the client does; `false`: it is gone.
+async function wait(ctx, milliseconds) {
+  const { socket } = ctx.req;
+  if (!milliseconds) return true;
+  let gone;
+  await new Promise((done) => {
+    const timer = setTimeout(done, milliseconds);
+    gone = () => {
+      clearTimeout(timer);
+      done();
+    };
+    socket.once('close', gone);
+  });
+  socket.off('close', gone);
+  return !socket.destroyed;
+}
 
 function newKeys() {
   const jwk = (type, options, use) => ({
@@ -70,8 +116,12 @@ function client(id, method, more = {}) {
 
 function clients() {
   const secret = { client_secret: config.clientSecret };
+  const backChannel = state.backChannelLogoutUri && {
+    backchannel_logout_uri: state.backChannelLogoutUri,
+    backchannel_logout_session_required: true,
+  };
   const list = [
-    client('shop', 'client_secret_basic', secret),
+    client('shop', 'client_secret_basic', { ...secret, ...backChannel }),
     client('shop-post', 'client_secret_post', secret),
   ];
   if (config.clientJwks) {
@@ -82,7 +132,7 @@ function clients() {
 
 function newProvider() {
   const provider = new Provider(issuer, {
-    jwks: { keys: newKeys() },
+    jwks: { keys },
     clients: clients(),
     cookies: { keys: [randomUUID()] },
     conformIdTokenClaims: false,
@@ -95,11 +145,25 @@ function newProvider() {
       profile: ['name', 'preferred_username', 'picture', 'groups'],
       email: ['email', 'email_verified'],
     },
-    ttl: { AccessToken: 3600, IdToken: 3600, Session: 86400, Grant: 86400, Interaction: 3600 },
+    ttl: {
+      AccessToken: () => state.accessTokenTtl,
+      RefreshToken: 86400,
+      IdToken: 3600,
+      Session: 86400,
+      Grant: 86400,
+      Interaction: 3600,
+    },
+    issueRefreshToken: async (ctx, client, code) =>
+      client.grantTypeAllowed('refresh_token') &&
+      (state.refreshTokens || code.scopes.has('offline_access')),
+    rotateRefreshToken: () => state.rotateRefreshTokens,
+    // Its own dispatcher refuses loopback, where all of these tests are.
+    fetch: (url, { dispatcher, ...options }) => fetch(url, options),
     pkce: { required: () => true },
     interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}`, policy },
     features: {
       devInteractions: { enabled: false },
+      backchannelLogout: { enabled: true },
       revocation: { enabled: true },
       introspection: { enabled: true },
       pushedAuthorizationRequests: { enabled: state.par },
@@ -147,20 +211,47 @@ function newProvider() {
       ctx.body = page('Provider error', `<pre>${JSON.stringify(out)}</pre>`);
     },
   });
+  const { RefreshToken } = provider;
+  const find = RefreshToken.find.bind(RefreshToken);
+  RefreshToken.find = async (...args) => {
+    const token = await find(...args);
+    if (token?.consumed && Date.now() / 1000 - token.consumed <= state.reuseWindow) {
+      token.consumed = undefined;
+    }
+    return token;
+  };
+  provider.on('backchannel.success', () => increment(state.backChannel, 'success'));
+  provider.on('backchannel.error', (ctx, error) => {
+    increment(state.backChannel, 'error');
+    console.error('back-channel logout:', error, error.cause ?? '');
+  });
   // What each endpoint was asked, before it answers; and the faults that tests switch on.
   provider.use(async (ctx, next) => {
-    state.counts[ctx.path] = (state.counts[ctx.path] ?? 0) + 1;
-    if (state.delay[ctx.path]) {
-      await new Promise((done) => setTimeout(done, state.delay[ctx.path]));
+    increment(state.counts, ctx.path);
+    if (!(await wait(ctx, state.delay[ctx.path]))) {
+      state.dropped += 1;
+      ctx.respond = false;
+      return;
     }
     if (state.fail[ctx.path]) {
+      increment(state.failed, ctx.path);
       ctx.status = state.fail[ctx.path];
       ctx.body = { error: 'server_error' };
       return;
     }
     await next();
+    if (ctx.path === '/token') noteGrant(ctx);
+    await wait(ctx, state.delayAfter[ctx.path]);
   });
   return provider;
+}
+
+function noteGrant(ctx) {
+  const outcome = ctx.status === 200 ? 'granted' : 'refused';
+  increment(state.grants, `${ctx.oidc?.params?.grant_type} ${outcome}`);
+  if (!state.keepIssued || ctx.status !== 200) return;
+  const { access_token, refresh_token, id_token } = ctx.body;
+  state.issued.push({ access_token, refresh_token, id_token });
 }
 
 function page(title, body) {
@@ -202,6 +293,7 @@ async function interact(req, res) {
   );
 }
 
+let keys = newKeys();
 let provider = newProvider();
 
 createServer((req, res) => {
@@ -219,7 +311,8 @@ createServer((req, res) => {
       // Replaces what is given. `rotate` makes new signing keys; sessions and codes live on.
       const { rotate, ...change } = JSON.parse(await readBody(req));
       Object.assign(state, change);
-      if (rotate || 'par' in change) provider = newProvider();
+      if (rotate) keys = newKeys();
+      if (rotate || 'par' in change || 'backChannelLogoutUri' in change) provider = newProvider();
     }
     res.setHeader('content-type', 'application/json');
     res.end(JSON.stringify(state));

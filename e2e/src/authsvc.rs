@@ -124,6 +124,11 @@ impl Authsvc {
         self.process.terminate(Duration::from_secs(20))
     }
 
+    /// Sends it a signal, such as `KILL`, by its name.
+    pub fn signal(&self, name: &str) {
+        self.process.signal(name);
+    }
+
     /// Ends it at once.
     pub fn kill(&mut self) {
         self.process.kill();

@@ -56,6 +56,12 @@ impl Request {
     pub fn try_send(&self, to: SocketAddr) -> Option<Response> {
         let stream = TcpStream::connect_timeout(&to, Duration::from_secs(5)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
+        (&stream).write_all(&self.bytes()).ok()?;
+        read_response(&mut BufReader::new(stream), self.method == "HEAD")
+    }
+
+    /// What is sent; the peer is asked to close the connection, unless a header says otherwise.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut bytes = [self.method.as_bytes(), b" ", &self.target, b" HTTP/1.1\r\n"].concat();
         for (name, value) in &self.headers {
             bytes.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
@@ -68,8 +74,7 @@ impl Request {
         }
         bytes.extend(b"\r\n");
         bytes.extend(&self.body);
-        (&stream).write_all(&bytes).ok()?;
-        read_response(&mut BufReader::new(stream), self.method == "HEAD")
+        bytes
     }
 
     /// Sends it on a connection of its own.

@@ -159,6 +159,12 @@ impl Cluster {
 /// The values of the test installation.
 #[must_use]
 pub fn values() -> String {
+    format!("{}admin: {{sessions: {{enabled: true}}}}\n", values_for_earlier_charts())
+}
+
+/// The same without what the charts before the present ones may refuse.
+#[must_use]
+pub fn values_for_earlier_charts() -> String {
     let (vestibule, redis) = (Image::vestibule(), Image::redis());
     format!(
         "image: {{repository: {}, tag: \"{}\", pullPolicy: Never}}

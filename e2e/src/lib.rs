@@ -11,6 +11,7 @@
 
 pub mod apiserver;
 pub mod app;
+pub mod asker;
 pub mod authsvc;
 pub mod browser;
 pub mod chromium;
@@ -18,6 +19,7 @@ pub mod cluster;
 pub mod collector;
 pub mod corpus;
 pub mod echo;
+pub mod fault_relay;
 pub mod gateway;
 pub mod http;
 pub mod installation;
@@ -27,6 +29,8 @@ pub mod process;
 pub mod provider;
 pub mod redis;
 pub mod relay;
+pub mod replicas;
+pub mod sentinel;
 pub mod stack;
 pub mod tools;
 pub mod traefik;

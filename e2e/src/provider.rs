@@ -5,9 +5,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::http::Request;
+use crate::http::{Request, Response};
 use crate::process::{Process, free_port, loopback};
 use crate::tools::e2e_dir;
 
@@ -65,11 +67,16 @@ impl Provider {
         self.process
     }
 
+    /// What it printed.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
     /// How often it was asked at `path`.
     #[must_use]
     pub fn count(&self, path: &str) -> u64 {
-        let state = Request::get("/", "control").send(self.control).json();
-        state["counts"][path].as_u64().unwrap_or(0)
+        self.state()["counts"][path].as_u64().unwrap_or(0)
     }
 
     /// How many authorization requests it got.
@@ -78,8 +85,52 @@ impl Provider {
         self.count("/auth")
     }
 
+    /// All that it counts and is set to, as `e2e/node/provider.mjs` has it.
+    #[must_use]
+    pub fn state(&self) -> Value {
+        Request::get("/", "control").send(self.control).json()
+    }
+
+    /// How many refresh tokens it took (`granted`) or did not take (`refused`).
+    #[must_use]
+    pub fn redeemed(&self, outcome: &str) -> u64 {
+        self.state()["grants"][format!("refresh_token {outcome}")].as_u64().unwrap_or(0)
+    }
+
+    /// The tokens that it gave, in the order in which it did; kept with `{"keepIssued": true}`.
+    #[must_use]
+    pub fn issued(&self, kind: &str) -> Vec<String> {
+        let state = self.state();
+        let issued = state["issued"].as_array().expect("a list");
+        issued.iter().filter_map(|tokens| tokens[kind].as_str().map(str::to_owned)).collect()
+    }
+
+    /// Revokes a refresh token of the client `shop`, and all that came of the same login.
+    pub fn revoke(&self, refresh_token: &str) {
+        let _ = self.ask_about("/token/revocation", refresh_token);
+    }
+
+    /// Whether a token of the client `shop` is good still.
+    #[must_use]
+    pub fn is_active(&self, token: &str) -> bool {
+        self.ask_about("/token/introspection", token).json()["active"] == true
+    }
+
+    fn ask_about(&self, path: &str, token: &str) -> Response {
+        let client = STANDARD.encode(format!("shop:{CLIENT_SECRET}"));
+        let address = self.issuer.trim_start_matches("http://").parse().expect("an address");
+        let answer = Request::new("POST", path, "provider")
+            .header("Authorization", format!("Basic {client}"))
+            .form(format!("token={token}"))
+            .send(address);
+        assert_eq!(answer.status, 200, "{answer}");
+        answer
+    }
+
     /// Changes its behaviour: `{"rotate": true}`, `{"fail": {"/token": 500}}`,
-    /// `{"delay": {"/token": 2000}}`, `{"claims": {"alice": {…}}}`, `{"par": false}`.
+    /// `{"delay": {"/token": 2000}}`, `{"delayAfter": {"/token": 2000}}`, `{"par": false}`,
+    /// `{"claims": {"alice": {…}}}`, `{"refreshTokens": true, "accessTokenTtl": 2,
+    /// "reuseWindow": 60}`, `{"counts": {}}`, `{"backChannelLogoutUri": "http://…"}`.
     pub fn set(&self, change: &Value) {
         let mut request = Request::new("POST", "/", "control");
         request.body = change.to_string().into_bytes();

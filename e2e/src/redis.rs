@@ -1,4 +1,5 @@
-//! A Redis server with an append-only file, so that it comes back with what it had.
+//! A Redis server with an append-only file, so that it comes back with what it had, and so that tests
+//! see all that was ever written to it.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ pub struct Redis {
     /// Where it listens.
     pub address: SocketAddr,
     dir: PathBuf,
+    arguments: Vec<String>,
     process: Process,
 }
 
@@ -20,11 +22,24 @@ impl Redis {
     /// Starts one with its files in `dir`.
     #[must_use]
     pub fn start(dir: &Path) -> Self {
-        let dir = dir.join("redis");
-        std::fs::create_dir_all(&dir).expect("a writable folder");
-        let address = loopback(free_port());
-        let process = Self::spawn(&dir, address);
-        Self { address, dir, process }
+        Self::start_with(&dir.join("redis"), free_port(), &["--appendfsync", "always"])
+    }
+
+    /// A server whose files are on disk a second after a write, for load: it must not be ended as a
+    /// power cut would.
+    #[must_use]
+    pub fn start_quick(dir: &Path) -> Self {
+        Self::start_with(&dir.join("redis"), free_port(), &["--appendfsync", "everysec"])
+    }
+
+    /// Starts one with its files in just `dir`, at this port, with further arguments.
+    #[must_use]
+    pub fn start_with(dir: &Path, port: u16, arguments: &[&str]) -> Self {
+        std::fs::create_dir_all(dir).expect("a writable folder");
+        let (dir, address) = (dir.to_owned(), loopback(port));
+        let arguments: Vec<String> = arguments.iter().map(|&text| text.to_owned()).collect();
+        let process = Self::spawn(&dir, address, &arguments);
+        Self { address, dir, arguments, process }
     }
 
     /// The URL for `--store`.
@@ -38,9 +53,14 @@ impl Redis {
         self.process.kill();
     }
 
+    /// The same, while others use it.
+    pub fn crash(&self) {
+        self.process.signal("KILL");
+    }
+
     /// Starts it again, on the same port with the same data.
     pub fn start_again(&mut self) {
-        self.process = Self::spawn(&self.dir, self.address);
+        self.process = Self::spawn(&self.dir, self.address, &self.arguments);
     }
 
     /// Stops it in its tracks (`SIGSTOP`): connections stay open and nothing answers.
@@ -56,12 +76,7 @@ impl Redis {
     /// Runs a command with redis-cli.
     #[must_use]
     pub fn cli(&self, arguments: &[&str]) -> String {
-        let output = Command::new("redis-cli")
-            .args(["-h", "127.0.0.1", "-p", &self.address.port().to_string()])
-            .args(arguments)
-            .output()
-            .expect("redis-cli runs");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        cli(self.address, arguments)
     }
 
     /// Everything it has written to disk: every key and value since its start.
@@ -77,16 +92,37 @@ impl Redis {
         bytes
     }
 
-    fn spawn(dir: &Path, address: SocketAddr) -> Process {
+    fn spawn(dir: &Path, address: SocketAddr, arguments: &[String]) -> Process {
         let mut command = Command::new("redis-server");
         command.args(["--bind", "127.0.0.1", "--port", &address.port().to_string()]).arg("--dir");
-        command.arg(dir).args(["--save", "", "--appendonly", "yes", "--appendfsync", "always"]);
+        command.arg(dir).args(["--save", "", "--appendonly", "yes"]);
+        // Rewritten, the file would not show any more what was once in it.
+        command.args(["--auto-aof-rewrite-percentage", "0"]).args(arguments);
         let mut process = Process::spawn("redis", &mut command, &dir.join("redis.log"));
         process.wait_ready(Duration::from_secs(20), || {
             (accepts(address) && ping(address)).then_some(())
         });
         process
     }
+}
+
+/// Runs a command with redis-cli, at a Redis or a Sentinel. Nothing comes of it after five seconds
+/// without an answer.
+#[must_use]
+pub fn cli(address: SocketAddr, arguments: &[&str]) -> String {
+    let output = Command::new("timeout")
+        .args([
+            "5",
+            "redis-cli",
+            "-h",
+            &address.ip().to_string(),
+            "-p",
+            &address.port().to_string(),
+        ])
+        .args(arguments)
+        .output()
+        .expect("redis-cli runs");
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// It accepts connections before it has read its file back.

@@ -32,10 +32,10 @@ if (hosts.length > 0) {
   args.push(`--host-resolver-rules=${rules}`);
 }
 
-/** Runs a journey in a browser of its own and prints what it returns, as one line. */
-export async function journey(run, options = {}) {
+/** Runs a journey in a browser of its own; one within another needs a `device` of its own too. */
+export async function journey(run, { device = '', ...options } = {}) {
   const context = await chromium.launchPersistentContext(
-    `${input.profile}${options.javaScriptEnabled === false ? '-plain' : ''}`,
+    `${input.profile}${options.javaScriptEnabled === false ? '-plain' : ''}${device}`,
     {
       executablePath,
       args,

@@ -22,6 +22,7 @@ macro_rules! through_each_gateway {
 }
 
 mod access;
+mod admin_sessions;
 mod annotations;
 mod charts;
 mod chromium;
@@ -39,3 +40,4 @@ mod reload;
 mod returns;
 mod secrets;
 mod sessions;
+mod tabs;
