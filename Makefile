@@ -61,6 +61,12 @@ scale: setup ## Thousands of policies on a real API server: times, memory, write
 	VESTIBULE_BIN_DIR=$(CARGO_TARGET_DIR)/release $(CARGO_TARGET_DIR)/release/scale \
 		$(or $(N),1000 10000)
 
+# In CI the same test runs 1,000 rounds.
+.PHONY: races
+races: setup binaries ## 10,000 rounds of a check against a logout, over three replicas.
+	VESTIBULE_RACE_ROUNDS=10000 VESTIBULE_BIN_DIR=$(CARGO_TARGET_DIR)/debug \
+		$(CARGO) test --locked -p vestibule-e2e --test sessions -- races --nocapture
+
 .PHONY: demo
 demo: ## A login in your browser, at http://localhost:8080.
 	$(CARGO) run --locked -p vestibule-cli -- demo

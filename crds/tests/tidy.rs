@@ -61,7 +61,7 @@ fn dependencies_point_downward() {
         match package {
             "vestibule-policy" | "vestibule-e2e" => &["vestibule-crds"],
             "vestibule-authsvc" | "vestibule-operator" => &["vestibule-crds", "vestibule-policy"],
-            "vestibule-cli" => &["vestibule-authsvc"],
+            "vestibule-cli" => &["vestibule-authsvc", "vestibule-policy"],
             _ => &[],
         }
     };

@@ -57,7 +57,7 @@ mod tests {
     use crate::random::SeededRandom;
 
     #[test]
-    fn the_parameters_join_what_the_endpoint_has() {
+    fn r51_the_parameters_join_what_the_endpoint_has() {
         let (token, state) = (Token::new("a.b.c"), Token::new("s&t"));
         let with = |endpoint, state| {
             let return_to = "https://shop.example.com/bye?a=b";
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_provider_with_an_endpoint_ends_its_session_too() {
+    async fn r51_a_provider_with_an_endpoint_ends_its_session_too() {
         let url = at_a_provider(Some(json!({"end_session_endpoint": "http://127.0.0.1:9/out"})));
         let url = url.await.unwrap();
         assert!(url.starts_with("http://127.0.0.1:9/out?id_token_hint=a.b.c&"), "{url}");

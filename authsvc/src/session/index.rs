@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sid_of_another_issuer_is_another_index() {
+    fn r52_a_sid_of_another_issuer_is_another_index() {
         let indexer = Indexer::new(&Keyring::ephemeral(&SeededRandom::default()), "shop");
         let by = By::ProviderSession("1");
         assert_ne!(indexer.keys("https://one", by), indexer.keys("https://two", by));

@@ -197,7 +197,7 @@ async fn a_weak_or_old_login_leads_to_a_step_up() {
 }
 
 #[tokio::test]
-async fn a_session_ends_when_idle_or_when_its_time_is_up() {
+async fn r49_a_session_ends_when_idle_or_when_its_time_is_up() {
     let app = app();
     let cookie = app.session("shop", |_| {}).await;
     let ask = Ask::get("/staff").with(&[("cookie", &cookie)]);

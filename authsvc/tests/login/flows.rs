@@ -120,7 +120,7 @@ async fn the_oldest_logins_of_a_browser_make_room_for_new_ones() {
 }
 
 #[tokio::test]
-async fn a_login_gives_a_new_session_and_ends_the_old_one() {
+async fn r48_a_login_gives_a_new_session_and_ends_the_old_one() {
     let shop = Shop::new().await;
     let mut browser = Browser::default();
     let good = |nonce: &str| shop.idp.id_token(nonce, shop.now(), |_| {});
@@ -355,7 +355,7 @@ async fn a_provider_that_is_down_is_503_and_logs_nobody_out() {
 }
 
 #[tokio::test]
-async fn t102_every_login_has_its_own_unguessable_values() {
+async fn r48_t102_every_login_has_its_own_unguessable_values() {
     let shop = Shop::new().await;
     let mut seen = std::collections::HashSet::new();
     for _ in 0..200 {

@@ -7,6 +7,7 @@ mod audit;
 #[path = "../support/audit_lines.rs"]
 mod audit_lines;
 mod client;
+mod conformance;
 #[path = "../support/cuttable.rs"]
 mod cuttable;
 mod drafts;

@@ -110,7 +110,7 @@ async fn a_session_that_suffices_goes_straight_back() {
 }
 
 #[tokio::test]
-async fn a_rule_that_asks_for_more_is_asked_of_the_provider() {
+async fn r46_a_rule_that_asks_for_more_is_asked_of_the_provider() {
     let shop = Shop::with(|policy| {
         policy.login.acr_values = vec!["silver".to_owned(), "bronze".to_owned()];
         policy.login.max_age = Some(3600);
@@ -127,7 +127,7 @@ async fn a_rule_that_asks_for_more_is_asked_of_the_provider() {
 }
 
 #[tokio::test]
-async fn a_script_that_needs_a_step_up_is_told_so() {
+async fn r46_a_script_that_needs_a_step_up_is_told_so() {
     let shop = Shop::new().await;
     let mut browser = logged_in(&shop).await;
     let reply = browser.get(&shop, "/bff/login?rd=/admin/users", FETCH).await;
@@ -147,7 +147,7 @@ async fn a_script_that_needs_a_step_up_is_told_so() {
 }
 
 #[tokio::test]
-async fn an_acr_that_the_provider_does_not_deliver_ends_on_a_page_and_not_in_a_loop() {
+async fn r46_an_acr_that_the_provider_does_not_deliver_ends_on_a_page_and_not_in_a_loop() {
     let shop = Shop::new().await;
     let mut browser = logged_in(&shop).await;
     let session = browser.cookies["__Host-bff"].clone();
@@ -173,7 +173,7 @@ async fn an_acr_that_the_provider_does_not_deliver_ends_on_a_page_and_not_in_a_l
 }
 
 #[tokio::test]
-async fn a_stale_authentication_where_a_fresh_one_was_asked_for_ends_on_a_page() {
+async fn r46_a_stale_authentication_where_a_fresh_one_was_asked_for_ends_on_a_page() {
     let shop = Shop::new().await;
     let mut browser = Browser::default();
     for (auth_time, accepted) in [

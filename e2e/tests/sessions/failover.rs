@@ -78,7 +78,7 @@ fn a_failover_under_load_is_503_for_a_while_and_costs_no_replicated_session() {
 }
 
 #[test]
-fn a_logout_acknowledged_just_before_a_failover_stays_one() {
+fn r50_a_logout_acknowledged_just_before_a_failover_stays_one() {
     let site = start();
     let sessions: Vec<_> = (0..20).map(|n| site.log_in(&format!("user-{n}"), n)).collect();
     assert!(all_pass(&site, &sessions));
@@ -92,7 +92,7 @@ fn a_logout_acknowledged_just_before_a_failover_stays_one() {
 
 /// The worst case: the deletion never reached the server that becomes primary.
 #[test]
-fn a_logout_that_was_never_replicated_is_not_undone_by_a_failover() {
+fn r50_a_logout_that_was_never_replicated_is_not_undone_by_a_failover() {
     let site = start();
     let sessions: Vec<_> = (0..6).map(|n| site.log_in(&format!("user-{n}"), n)).collect();
     assert!(all_pass(&site, &sessions));

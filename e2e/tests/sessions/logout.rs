@@ -15,7 +15,7 @@ fn statuses(site: &Replicas, session: &LoggedIn) -> [u16; 3] {
 }
 
 #[test]
-fn a_logout_at_the_provider_ends_the_sessions_of_that_login_on_every_replica() {
+fn r52_a_logout_at_the_provider_ends_the_sessions_of_that_login_on_every_replica() {
     let site = Plan::default().start();
     let first = site.log_in("alice", 0);
     // Two more browsers' worth of sessions that came of the same session at the provider.
@@ -39,7 +39,7 @@ fn a_logout_at_the_provider_ends_the_sessions_of_that_login_on_every_replica() {
 }
 
 #[test]
-fn a_logout_everywhere_ends_all_sessions_of_the_user_and_no_other() {
+fn r50_a_logout_everywhere_ends_all_sessions_of_the_user_and_no_other() {
     let site = Plan::default().start();
     let alice = [site.log_in("alice", 0), site.log_in("alice", 1), site.log_in("alice", 2)];
     let bob = site.log_in("bob", 0);
@@ -63,7 +63,7 @@ fn a_logout_everywhere_ends_all_sessions_of_the_user_and_no_other() {
 }
 
 #[test]
-fn a_logout_makes_the_refresh_token_worthless_at_the_provider() {
+fn r43_a_logout_makes_the_refresh_token_worthless_at_the_provider() {
     let site = Plan::default().start();
     let alice = site.log_in_and_let_expire("alice");
     assert_eq!(site.log_out(0, &alice.cookie).status, 200);

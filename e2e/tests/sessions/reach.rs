@@ -94,7 +94,7 @@ fn reads(site: &Replicas) -> u64 {
 }
 
 #[test]
-fn t005_a_logout_at_one_replica_is_one_at_all() {
+fn r50_t005_a_logout_at_one_replica_is_one_at_all() {
     let site = Plan::default().start();
     for replica in 0..3 {
         let alice = site.log_in("alice", replica);

@@ -58,7 +58,7 @@ fn rotated_refresh_tokens_are_used_in_turn_over_all_replicas() {
 }
 
 #[test]
-fn t028_a_user_whom_the_provider_refuses_is_out_on_every_replica() {
+fn r50_t028_a_user_whom_the_provider_refuses_is_out_on_every_replica() {
     let site = Plan::default().start();
     let alice = site.log_in_and_let_expire("alice");
     let token = site.provider.issued("refresh_token").pop().expect("a refresh token");

@@ -277,7 +277,7 @@ async fn pages_together_are_everything_once() {
 }
 
 #[tokio::test]
-async fn ended_sessions_are_those_that_were_meant_and_no_others() {
+async fn r50_ended_sessions_are_those_that_were_meant_and_no_others() {
     let port = Port::new(2);
     let (mut adas, mut others) = (Vec::new(), Vec::new());
     for number in 0..300 {

@@ -41,7 +41,7 @@ fn a_token_names_a_user_a_session_or_both() {
 }
 
 #[test]
-fn t097_t098_every_claim_is_required_and_of_one_type() {
+fn r52_t097_t098_every_claim_is_required_and_of_one_type() {
     let long = "x".repeat(256);
     let other = "https://evil.example.com";
     for (name, value) in [
@@ -114,7 +114,7 @@ fn the_audience_may_be_a_list_of_this_client() {
 }
 
 #[test]
-fn t019_only_types_that_providers_give_logout_tokens_are_accepted() {
+fn r52_t019_only_types_that_providers_give_logout_tokens_are_accepted() {
     for typ in ["logout+jwt", "LOGOUT+JWT", "application/logout+jwt", "JWT", "jwt"] {
         assert!(is_logout_type(typ), "{typ}");
     }

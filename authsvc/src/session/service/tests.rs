@@ -26,7 +26,7 @@ async fn a_session_comes_back_as_it_was_stored() {
 }
 
 #[tokio::test]
-async fn every_session_and_login_gets_a_new_id() {
+async fn r48_every_session_and_login_gets_a_new_id() {
     let fixture = Fixture::cold();
     let mut seen = std::collections::HashSet::new();
     for _ in 0..100 {
@@ -46,7 +46,7 @@ async fn a_session_that_was_ended_is_gone() {
 }
 
 #[tokio::test]
-async fn an_idle_session_is_over_to_the_second_and_deleted() {
+async fn r49_an_idle_session_is_over_to_the_second_and_deleted() {
     for fixture in Fixture::both() {
         let id = fixture.create().await;
         fixture.clock.advance(IDLE - 1);
@@ -60,7 +60,7 @@ async fn an_idle_session_is_over_to_the_second_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_session_in_steady_use_is_over_at_its_absolute_timeout() {
+async fn r49_a_session_in_steady_use_is_over_at_its_absolute_timeout() {
     for fixture in Fixture::both() {
         let id = fixture.create().await;
         for _ in 0..(ABSOLUTE / 100 - 1) {
@@ -76,7 +76,7 @@ async fn a_session_in_steady_use_is_over_at_its_absolute_timeout() {
 }
 
 #[tokio::test]
-async fn timeouts_hold_though_the_store_forgets_to_expire_and_cannot_delete() {
+async fn r49_timeouts_hold_though_the_store_forgets_to_expire_and_cannot_delete() {
     for fixture in Fixture::both() {
         let policy = &fixture.shop;
         for (idle_for, alive_for) in [(IDLE, IDLE), (0, ABSOLUTE)] {

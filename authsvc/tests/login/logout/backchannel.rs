@@ -102,7 +102,7 @@ async fn oidcc_client_test_rp_backchannel_rpinitlogout_wrong_iss() {
 }
 
 #[tokio::test]
-async fn a_sid_ends_its_sessions_and_a_sub_alone_all_of_the_user() {
+async fn r52_a_sid_ends_its_sessions_and_a_sub_alone_all_of_the_user() {
     // The token's claims, and which sessions of (user, sid) it ends.
     let sessions =
         [("alice", Some("sid-1")), ("alice", Some("sid-2")), ("alice", None), ("bob", None)];
@@ -143,14 +143,14 @@ async fn one_logout_at_the_provider_ends_the_sessions_of_all_apps_of_the_client(
 }
 
 #[tokio::test]
-async fn an_unknown_session_counts_as_logged_out() {
+async fn r52_an_unknown_session_counts_as_logged_out() {
     let apps = Apps::new().await;
     let token = apps.logout_token(|claims| claims["sid"] = json!("never-seen"));
     assert_eq!(apps.back_channel("shop", &token).await.status, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn t097_a_token_counts_once_over_all_replicas_and_all_apps() {
+async fn r52_t097_a_token_counts_once_over_all_replicas_and_all_apps() {
     let apps = Apps::new().await;
     let token = apps.logout_token(|_| {});
     assert_eq!(apps.back_channel("shop", &token).await.status, StatusCode::OK);
@@ -335,7 +335,7 @@ async fn a_token_of_a_key_that_was_just_exchanged_is_accepted() {
 }
 
 #[tokio::test]
-async fn the_times_of_a_token_are_those_of_now() {
+async fn r52_the_times_of_a_token_are_those_of_now() {
     let apps = Apps::new().await;
     let now = apps.now();
     for (iat, exp, passes) in [

@@ -40,7 +40,7 @@ async fn oidcc_client_test_rp_frontchannel_opinitlogout() {
 }
 
 #[tokio::test]
-async fn only_the_issuer_may_frame_it_and_nothing_else_of_ours() {
+async fn r53_only_the_issuer_may_frame_it_and_nothing_else_of_ours() {
     let apps = Apps::new().await;
     let target = frame(&apps.idp.issuer, "sid-1");
     let answer = apps.ask("shop", ("GET", &target), &FRAME, "").await;
@@ -56,7 +56,7 @@ async fn only_the_issuer_may_frame_it_and_nothing_else_of_ours() {
 }
 
 #[tokio::test]
-async fn t097_no_session_ends_unless_its_own_cookie_fits_issuer_and_sid() {
+async fn r53_t097_no_session_ends_unless_its_own_cookie_fits_issuer_and_sid() {
     let apps = Apps::new().await;
     let cookie = apps.session("shop", |_| {}).await;
     let sibling = apps.session("desk", |_| {}).await;
@@ -95,7 +95,7 @@ async fn t097_no_session_ends_unless_its_own_cookie_fits_issuer_and_sid() {
 }
 
 #[tokio::test]
-async fn t097_a_session_without_a_sid_does_not_end_by_a_frame() {
+async fn r53_t097_a_session_without_a_sid_does_not_end_by_a_frame() {
     let apps = Apps::new().await;
     let cookie = apps.session("shop", |session| session.provider_session = None).await;
     for sid in ["sid-1", "null", "None"] {

@@ -95,7 +95,7 @@ async fn oidcc_client_test_rp_init_logout_no_state() {
 }
 
 #[tokio::test]
-async fn a_page_of_the_app_gets_no_state_that_it_would_not_know() {
+async fn r51_a_page_of_the_app_gets_no_state_that_it_would_not_know() {
     let apps = Apps::with(|policy| policy.logout_return_to = "/bye".to_owned()).await;
     let cookie = apps.session("shop", |_| {}).await;
     let answer = by_form(&apps, &cookie).await;
@@ -106,7 +106,7 @@ async fn a_page_of_the_app_gets_no_state_that_it_would_not_know() {
 }
 
 #[tokio::test]
-async fn t005_after_a_logout_and_its_page_the_old_cookie_is_refused_by_every_replica() {
+async fn r50_t005_after_a_logout_and_its_page_the_old_cookie_is_refused_by_every_replica() {
     let apps = Apps::new().await;
     let cookie = apps.session("shop", |_| {}).await;
     by_form(&apps, &cookie).await;
@@ -148,7 +148,7 @@ async fn t015_no_redirect_of_a_logout_leads_where_the_request_says() {
 }
 
 #[tokio::test]
-async fn everywhere_ends_all_sessions_of_the_user_in_all_apps_of_the_client() {
+async fn r50_everywhere_ends_all_sessions_of_the_user_in_all_apps_of_the_client() {
     let in_query = ("POST", "/bff/logout?everywhere=true");
     for (request, how, body) in [
         (LOGOUT, &FORM[..], "everywhere=true"),

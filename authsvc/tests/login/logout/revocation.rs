@@ -29,7 +29,7 @@ fn pair(token: &str, hint: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn a_logout_revokes_refresh_and_access_token_as_this_client() {
+async fn r43_a_logout_revokes_refresh_and_access_token_as_this_client() {
     let apps = Apps::new().await;
     let cookie = apps.session("shop", |_| {}).await;
     assert_eq!(log_out(&apps, &cookie, "").await.status, StatusCode::OK);
@@ -103,7 +103,7 @@ async fn a_logout_that_the_store_did_not_confirm_revokes_nothing() {
 }
 
 #[tokio::test]
-async fn a_provider_that_is_down_is_asked_again_and_the_user_does_not_wait_for_it() {
+async fn r43_a_provider_that_is_down_is_asked_again_and_the_user_does_not_wait_for_it() {
     for down in [503, 500, 429] {
         let apps = Apps::new().await;
         apps.idp.reply("/revoke", Reply::status(down, &json!({})));
@@ -125,7 +125,7 @@ async fn a_provider_that_is_down_is_asked_again_and_the_user_does_not_wait_for_i
 }
 
 #[tokio::test]
-async fn a_refusal_is_not_tried_again_and_does_not_keep_the_other_token() {
+async fn r43_a_refusal_is_not_tried_again_and_does_not_keep_the_other_token() {
     for code in ["unsupported_token_type", "invalid_client"] {
         let apps = Apps::new().await;
         apps.idp.reply("/revoke", Reply::status(400, &json!({"error": code})));

@@ -70,7 +70,7 @@ async fn t016_a_refused_user_who_was_let_in_since_gets_in_though_no_token_is_for
 }
 
 #[tokio::test]
-async fn t028_a_disabled_user_is_out_by_the_end_of_the_access_token() {
+async fn r50_t028_a_disabled_user_is_out_by_the_end_of_the_access_token() {
     let disabled = || Some(Reply::status(400, &json!({"error": "invalid_grant"})));
     for target in ["/api/x", "/x"] {
         let checked = Checked::new().await;

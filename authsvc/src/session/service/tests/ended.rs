@@ -31,7 +31,7 @@ async fn bring_back(fixture: &Fixture, key: &StoreKey, record: Vec<u8>) {
 }
 
 #[tokio::test]
-async fn an_ended_session_that_is_back_in_the_store_is_refused_and_deleted_again() {
+async fn r50_an_ended_session_that_is_back_in_the_store_is_refused_and_deleted_again() {
     for fixture in Fixture::both() {
         let (id, other) = (fixture.create().await, fixture.beside());
         let (key, record) = end(&fixture, &id).await;
@@ -44,7 +44,7 @@ async fn an_ended_session_that_is_back_in_the_store_is_refused_and_deleted_again
 }
 
 #[tokio::test]
-async fn an_ended_session_is_none_though_the_store_does_not_answer() {
+async fn r50_an_ended_session_is_none_though_the_store_does_not_answer() {
     let fixture = Fixture::warm();
     let id = fixture.create().await;
     end(&fixture, &id).await;
