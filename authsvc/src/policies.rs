@@ -96,15 +96,29 @@ pub struct RunningPolicy {
     pub id: PolicyId,
     /// What decides; `None`: it is refused.
     pub live: Option<Arc<LivePolicy>>,
+    /// What decided before it was refused: its sessions are still there to be ended.
+    former: Option<Arc<LivePolicy>>,
     /// What this was made from.
     pub revision: Arc<Revision>,
 }
 
 impl RunningPolicy {
     /// Refused for a reason that its source does not know of.
-    fn refused(id: PolicyId, uid: String, problem: String) -> Self {
+    fn refused(
+        id: PolicyId,
+        former: Option<Arc<LivePolicy>>,
+        uid: String,
+        problem: String,
+    ) -> Self {
         let revision = Revision { uid, problem: Some(problem), ..Revision::default() };
-        Self { id, live: None, revision: Arc::new(revision) }
+        Self { id, live: None, former, revision: Arc::new(revision) }
+    }
+
+    /// By what its sessions are found and ended, also while its traffic is refused; `None` where it
+    /// was never in force in this process.
+    #[must_use]
+    pub fn keeper(&self) -> Option<&Arc<LivePolicy>> {
+        self.live.as_ref().or(self.former.as_ref())
     }
 
     /// Whether this is all that the entry says.
@@ -184,7 +198,7 @@ impl Policies {
             })
             .collect();
         let by_host = hosts::settle(&mut running, &before.by_host, &mut problems);
-        self.providers.retain(running.iter().filter_map(|one| Some(&one.live.as_ref()?.provider)));
+        self.providers.retain(running.iter().filter_map(|one| Some(&one.keeper()?.provider)));
         let by_id = running.into_iter().map(|one| (one.id.clone(), one)).collect();
         let keyring = Some(Arc::clone(keyring));
         self.snapshot.store(Arc::new(Snapshot { by_id, by_host, keyring }));
@@ -202,26 +216,32 @@ impl Policies {
         problems: &mut Vec<(PolicyId, String)>,
     ) -> RunningPolicy {
         let PolicyEntry { id, policy, revision, wired } = entry;
-        let Some(policy) = policy else { return RunningPolicy { id, live: None, revision } };
+        let Some(policy) = policy else {
+            let former = old.and_then(|old| old.keeper()).map(|former| {
+                if same_keys { Arc::clone(former) } else { Arc::new(former.rekeyed(keyring)) }
+            });
+            return RunningPolicy { id, live: None, former, revision };
+        };
         let live = old.and_then(|old| old.live.as_ref());
         if let Some(live) = live.filter(|live| same_keys && Arc::ptr_eq(&live.compiled, &policy)) {
-            return RunningPolicy { id, live: Some(Arc::clone(live)), revision };
+            return RunningPolicy { id, live: Some(Arc::clone(live)), former: None, revision };
         }
         match self.providers.get(&policy.provider) {
             Ok(provider) => {
                 let live = LivePolicy::new(policy, keyring, provider);
                 let live = if wired { live.wired() } else { live };
-                RunningPolicy { id, live: Some(Arc::new(live)), revision }
+                RunningPolicy { id, live: Some(Arc::new(live)), former: None, revision }
             }
             Err(reason) => {
                 let problem = format!("the provider cannot be set up: {reason}");
                 problems.push((id.clone(), problem.clone()));
                 let Some(old) = old else {
-                    return RunningPolicy::refused(id, revision.uid.clone(), problem);
+                    return RunningPolicy::refused(id, None, revision.uid.clone(), problem);
                 };
                 // What was good before goes on.
                 let revision = Revision { problem: Some(problem), ..(*old.revision).clone() };
-                RunningPolicy { id, live: old.live.clone(), revision: Arc::new(revision) }
+                let (live, former) = (old.live.clone(), old.former.clone());
+                RunningPolicy { id, live, former, revision: Arc::new(revision) }
             }
         }
     }
@@ -241,6 +261,12 @@ impl Policies {
             Some(None) => Lookup::Refused,
             None => Lookup::Unknown,
         }
+    }
+
+    /// By what the sessions of a policy are found and ended, also while it is refused.
+    #[must_use]
+    pub fn keeper(&self, id: &PolicyId) -> Option<Arc<LivePolicy>> {
+        self.snapshot.load().by_id.get(id)?.keeper().map(Arc::clone)
     }
 
     /// The policy and origin that a browser's `Host` names.

@@ -23,7 +23,7 @@ use super::access::{Access, Verb};
 use crate::app::App;
 use crate::audit::{EndReason, Ending};
 use crate::clock::Timestamp;
-use crate::policies::{LivePolicy, Lookup};
+use crate::policies::LivePolicy;
 use crate::problem::Problem;
 use crate::session::service::Loaded;
 use crate::session::store::StoreError;
@@ -114,18 +114,19 @@ impl Shared {
     /// The policies to look at, in the order of their names.
     fn scan(&self, filter: &Filter) -> Result<Scan, Wrong> {
         let policies = &self.app.policies;
-        let live = if let Some(id) = &filter.policy {
-            let Lookup::Live(policy) = policies.find(&id.namespace, &id.name) else {
-                return Err(Wrong(format!("policy: {id} is not in force here")));
+        let kept = if let Some(id) = &filter.policy {
+            let Some(policy) = policies.keeper(id) else {
+                return Err(Wrong(format!("policy: {id} was never in force here")));
             };
             vec![policy]
         } else {
             let running = policies.running();
-            let mut live: Vec<_> = running.iter().filter_map(|one| one.live.clone()).collect();
-            live.sort_unstable_by(|one, other| one.compiled.id.cmp(&other.compiled.id));
-            live
+            let mut kept: Vec<_> =
+                running.iter().filter_map(|one| one.keeper().map(Arc::clone)).collect();
+            kept.sort_unstable_by(|one, other| one.compiled.id.cmp(&other.compiled.id));
+            kept
         };
-        Ok(Scan::new(Arc::clone(&self.app), filter.clone(), live))
+        Ok(Scan::new(Arc::clone(&self.app), filter.clone(), kept))
     }
 }
 

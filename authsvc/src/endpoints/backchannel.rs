@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::Site;
 use super::callback::query_pairs;
-use super::ending::{Which, end_all, sharing};
+use super::ending::{Tokens, Which, end_all, sharing};
 use crate::app::App;
 use crate::audit::{EndReason, Ending};
 use crate::oidc::{LogoutToken, MAX_LOGOUT_TOKEN, OidcError};
@@ -131,7 +131,7 @@ async fn end(app: Arc<App>, policy: Arc<LivePolicy>, token: String) -> Result<us
         except: None,
     };
     let ending = Ending { reason: EndReason::BackChannelLogout, by: "provider" };
-    let ended = end_all(&app, &policies, which, ending).await?.len();
+    let ended = end_all(&app, &policies, which, ending, Tokens::LeftToProvider).await?;
     if ended == 0 && !first {
         return Err(Refusal::Invalid("logout_token: it was used before (jti)".to_owned()));
     }

@@ -15,6 +15,9 @@ use crate::session::service::Loaded;
 use crate::session::store::StoreError;
 use crate::session::{Session, StoreKey};
 
+/// How many sessions are in memory at a time.
+const AT_A_TIME: usize = 50;
+
 /// Which sessions. Of one provider session where `session` is there, else all of `subject`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Which<'a> {
@@ -42,22 +45,36 @@ impl Which<'_> {
     }
 }
 
-/// The live policies that share provider and client with one, itself first.
+/// The policies that share provider and client with one, itself first; also those whose traffic is
+/// refused now, or their sessions would be there again afterwards.
 pub fn sharing(app: &App, policy: &Arc<LivePolicy>) -> Vec<Arc<LivePolicy>> {
     let own = &policy.compiled;
     let running = app.policies.running();
-    let others = running.iter().filter_map(|one| one.live.as_ref()).filter(|other| {
+    let others = running.iter().filter_map(|one| one.keeper()).filter(|other| {
         let other = &other.compiled;
         other.id != own.id
-            && other.provider.issuer == own.provider.issuer
             && other.client.id == own.client.id
+            && other.provider.issuer == own.provider.issuer
+            // Another trust in the same name may be another provider.
+            && other.provider.ca_bundle == own.provider.ca_bundle
+            && other.provider.allow_insecure == own.provider.allow_insecure
     });
     let mut all = vec![Arc::clone(policy)];
     all.extend(others.map(Arc::clone));
     all
 }
 
-/// Ends sessions of these policies; gives those that this call ended.
+/// What becomes of the tokens of ended sessions at the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tokens {
+    /// It ends them itself.
+    LeftToProvider,
+    /// They are revoked, where the policy wants that.
+    Revoked,
+}
+
+/// Ends sessions of these policies; gives how many this call ended. Looks again until it finds none,
+/// so that none is passed over while others come and go.
 ///
 /// # Errors
 /// Where the store did not confirm one of them: some may have ended, and it can be called again.
@@ -66,15 +83,27 @@ pub async fn end_all(
     policies: &[Arc<LivePolicy>],
     which: Which<'_>,
     ending: Ending<'_>,
-) -> Result<Vec<(Arc<LivePolicy>, Arc<Session>)>, StoreError> {
+    tokens: Tokens,
+) -> Result<usize, StoreError> {
     let by = [which.session.map(By::ProviderSession), which.subject.map(By::Subject)];
-    let mut ended = Vec::new();
+    let mut ended = 0;
     for policy in policies {
         for by in by.into_iter().flatten() {
-            let found = app.sessions.find_all(policy, by).await?;
-            for loaded in found.iter().filter(|loaded| which.means(loaded)) {
-                if app.sessions.end(policy, loaded, ending).await? {
-                    ended.push((Arc::clone(policy), Arc::clone(&loaded.session)));
+            loop {
+                let meant = |loaded: &Loaded| which.means(loaded);
+                let found = app.sessions.find_some(policy, by, meant, AT_A_TIME).await?;
+                if found.is_empty() {
+                    break;
+                }
+                for loaded in &found {
+                    if !app.sessions.end(policy, loaded, ending).await? {
+                        continue;
+                    }
+                    ended += 1;
+                    if tokens == Tokens::Revoked {
+                        // Now: the next one may fail, and this one is not found again.
+                        revoke_tokens(policy, &loaded.session);
+                    }
                 }
             }
         }

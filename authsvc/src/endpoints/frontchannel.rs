@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use url::Url;
 
 use super::callback::query_pairs;
-use super::ending::{Which, end_all, sharing};
+use super::ending::{Tokens, Which, end_all, sharing};
 use super::session::note_store_error;
 use super::{Site, current_session, expired_session_cookie};
 use crate::app::App;
@@ -91,7 +91,7 @@ async fn end(
     let ending = tokio::spawn(async move {
         let which = Which { session: Some(&sid), ..Which::default() };
         let ending = Ending { reason: EndReason::FrontChannelLogout, by: "provider" };
-        end_all(&app, &sharing(&app, &policy), which, ending).await
+        end_all(&app, &sharing(&app, &policy), which, ending, Tokens::LeftToProvider).await
     });
     let ended = ending.await.unwrap_or_else(|_| Err(StoreError("a defect".to_owned())));
     ended.map(|_| true)

@@ -17,9 +17,9 @@ use serde::Serialize;
 
 use super::backchannel::is_form as is_form_body;
 use super::callback::query_pairs;
-use super::ending::{Which, end_all, revoke_tokens, sharing};
+use super::ending::{Tokens, Which, end_all, revoke_tokens, sharing};
 use super::session::{json, note_store_error};
-use super::{Site, current_session, expired_session_cookie, pages};
+use super::{Site, current_session, expired_session_cookie, pages, session_id};
 use crate::app::App;
 use crate::audit::{EndReason, Ending};
 use crate::cookies::Cookies;
@@ -137,6 +137,11 @@ async fn end_session(
     let policy = &site.policy;
     let here = format!("{}{}", site.origin, policy.compiled.logout_return_to);
     let Some(own) = current_session(&app, policy, &headers).await? else {
+        // What is no session now may become one again: under the provider that the policy had, or
+        // with a key that is off the keyring.
+        if let Some(id) = session_id(policy, &Cookies::from_headers(&headers)) {
+            app.sessions.drop_record(policy, &id).await?;
+        }
         return Ok(LoggedOut { location: here, state: None });
     };
     let reason = if everywhere { EndReason::LogoutEverywhere } else { EndReason::Logout };
@@ -148,9 +153,7 @@ async fn end_session(
             except: Some(own.key),
             ..Which::default()
         };
-        for (policy, session) in end_all(&app, &sharing(&app, policy), which, ending).await? {
-            revoke_tokens(&policy, &session);
-        }
+        end_all(&app, &sharing(&app, policy), which, ending, Tokens::Revoked).await?;
     }
     app.sessions.end(policy, &own, ending).await?;
     revoke_tokens(policy, &own.session);

@@ -96,7 +96,7 @@ impl Provider {
                 Err(error) => {
                     // The tokens are worth more than the age of these: without them it is the end.
                     tracing::warn!(issuer = self.issuer(), %error, "UserInfo is as it was");
-                    session.claims.clone()
+                    only_of_user_info(session)
                 }
             };
             for (name, value) in more {
@@ -161,10 +161,10 @@ fn another_login(id_token: &str, session: &Session, client_id: &str) -> Option<&
         Some(one) => one.as_str() == Some(client_id),
         None => true,
     };
-    // What was never said cannot differ.
+    // A later one is the same user who authenticated again, perhaps for another app: Keycloak keeps
+    // one `auth_time` for all of them. The session's own stays as it was.
     let authenticated_at = claims.get("auth_time").and_then(Value::as_u64);
-    let was_known = session.auth_time.0 != 0;
-    let differs_in_time = authenticated_at.is_some_and(|is| was_known && is != session.auth_time.0);
+    let is_earlier = authenticated_at.is_some_and(|is| is < session.auth_time.0);
     if differs("iss", &session.issuer) {
         Some("iss")
     } else if differs("sub", &session.subject) {
@@ -175,8 +175,16 @@ fn another_login(id_token: &str, session: &Session, client_id: &str) -> Option<&
     {
         Some("nonce")
     } else {
-        differs_in_time.then_some("auth_time")
+        is_earlier.then_some("auth_time")
     }
+}
+
+/// What the session has of UserInfo: what an ID token said before and does not say now is gone.
+fn only_of_user_info(session: &Session) -> Claims {
+    let mut claims = session.claims.clone();
+    let of_the_token = id_token::payload(session.id_token.expose()).unwrap_or_default();
+    claims.retain(|name, _| !of_the_token.contains_key(name));
+    claims
 }
 
 /// A later ID token's claims, with what it leaves out about the login itself.

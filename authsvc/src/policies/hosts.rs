@@ -24,7 +24,8 @@ pub(super) fn settle(
         let loser = &mut running[index];
         problems.push((loser.id.clone(), problem.clone()));
         let uid = loser.revision.uid.clone();
-        *loser = Arc::new(RunningPolicy::refused(loser.id.clone(), uid, problem));
+        let former = loser.keeper().map(Arc::clone);
+        *loser = Arc::new(RunningPolicy::refused(loser.id.clone(), former, uid, problem));
     }
     let mut by_host = HashMap::with_capacity(running.len());
     for policy in running.iter().filter_map(|one| one.live.as_ref()) {

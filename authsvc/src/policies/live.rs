@@ -70,6 +70,11 @@ impl LivePolicy {
         }
     }
 
+    /// The same, by the keys of another keyring.
+    pub(super) fn rekeyed(&self, keyring: &Keyring) -> Self {
+        Self::new(Arc::clone(&self.compiled), keyring, Arc::clone(&self.provider))
+    }
+
     /// The same, with a gateway that the operator wires.
     #[must_use]
     pub fn wired(self) -> Self {

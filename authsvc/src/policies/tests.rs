@@ -119,6 +119,29 @@ fn other_keys_make_every_policy_anew() {
 }
 
 #[test]
+fn the_sessions_of_a_policy_that_is_refused_can_still_be_ended() {
+    let (policies, keyring) = policies();
+    let good = entry("a", &["https://a.example.com"]);
+    let (id, refused) = (good.id.clone(), PolicyEntry::refused(good.id.clone()));
+    policies.install(vec![refused.clone()], &keyring);
+    assert!(policies.keeper(&id).is_none(), "it was never in force");
+    policies.install(vec![good.clone()], &keyring);
+    let before = policies.keeper(&id).expect("it is in force");
+    policies.install(vec![refused.clone()], &keyring);
+    policies.install(vec![refused.clone()], &keyring);
+    assert!(matches!(policies.find("default", "a"), Lookup::Refused));
+    assert!(Arc::ptr_eq(&policies.keeper(&id).expect("it was in force"), &before));
+    let other = Arc::new(Keyring::ephemeral(&SeededRandom::default()));
+    policies.install(vec![refused], &other);
+    let rekeyed = policies.keeper(&id).expect("it was in force");
+    assert_ne!(rekeyed.session_sealer.id(), before.session_sealer.id());
+    policies.install(vec![good], &other);
+    assert!(matches!(policies.find("default", "a"), Lookup::Live(_)));
+    policies.install(Vec::new(), &other);
+    assert!(policies.keeper(&id).is_none(), "nobody knows it any more");
+}
+
+#[test]
 fn t053_who_holds_a_host_keeps_it_and_who_claims_it_too_is_refused() {
     let (policies, keyring) = policies();
     let shop = "https://shop.example.com";

@@ -148,6 +148,10 @@ impl RedisStore {
     async fn listen(&self, listener: &dyn ChangeListener, backoff: &mut Backoff) -> String {
         match &self.servers {
             Servers::One(link) => {
+                if link.may_move() {
+                    // Commands must not go on to what was the primary when the last news came.
+                    link.forget();
+                }
                 let server = match link.place().find().await {
                     Ok((server, _)) => [server],
                     Err(error) => return error,

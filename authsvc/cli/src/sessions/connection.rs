@@ -43,6 +43,8 @@ impl Connection {
     pub fn to_url(url: Url, token: &SecretString) -> Result<Self, SessionsError> {
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
+            // The token is for authsvc, and nothing in between.
+            .no_proxy()
             .timeout(ANSWER_WITHIN)
             .build()
             .map_err(|error| SessionsError::Reach(format!("TLS cannot be set up: {error}")))?;

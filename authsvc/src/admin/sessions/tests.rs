@@ -12,6 +12,7 @@ use crate::admin::access::tests::FakeCluster;
 use crate::clock::ManualClock;
 use crate::metrics::Metrics;
 use crate::oidc::Providers;
+use crate::policies::Lookup;
 use crate::policies::tests::compiled;
 use crate::policies::{Policies, PolicyEntry};
 use crate::random::SystemRandom;

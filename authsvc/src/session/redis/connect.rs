@@ -159,6 +159,7 @@ impl Link {
         let mut both = redis::pipe();
         both.add_command(command.clone()).cmd("WAIT").arg(replicas).arg(milliseconds);
         loop {
+            let current = self.current.load_full();
             let kept = self.idle().pop();
             let was_kept = kept.is_some();
             let mut connection = match kept {
@@ -167,7 +168,11 @@ impl Link {
             };
             match both.query_async(&mut connection).await {
                 Ok(confirmed) => {
-                    self.idle().push(connection);
+                    let mut idle = self.idle();
+                    // Unless the server was given up meanwhile: that one may be the primary no more.
+                    if Arc::ptr_eq(&current, &self.current.load_full()) {
+                        idle.push(connection);
+                    }
                     return Ok(confirmed);
                 }
                 Err(error) if was_kept && was_dropped(&error) => {}
@@ -176,6 +181,11 @@ impl Link {
                 Err(_) => return Ok((self.run(command).await?, 0)),
             }
         }
+    }
+
+    /// Whether the server may become another.
+    pub(super) fn may_move(&self) -> bool {
+        matches!(self.place, Place::Named(_))
     }
 
     /// Lets the next command find its server anew.

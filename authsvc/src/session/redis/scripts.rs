@@ -51,10 +51,13 @@ pub(super) const RENEW: &str = "\
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])";
 
-/// Replaces a record under a lease: a later lease has another fence.
+/// Replaces a record under a lease: a later lease has another fence, or after a failover perhaps the
+/// same one and another holder.
 pub(super) const COMPLETE: &str = "\
 local head = redis.call('GETRANGE', KEYS[1], 0, 15)
 if string.sub(head, 9, 16) ~= ARGV[2] then return 0 end
+local holder = redis.call('GET', KEYS[2])
+if holder and holder ~= '' and holder ~= ARGV[1] then return 0 end
 local version = struct.pack('>I8', struct.unpack('>I8', string.sub(head, 1, 8)) + 1)
 redis.call('SET', KEYS[1], version .. ARGV[2] .. ARGV[3], 'PX', ARGV[4])
 if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[2]) end
@@ -67,6 +70,8 @@ if redis.call('GETRANGE', KEYS[1], 8, 15) ~= ARGV[3] then
   if redis.call('GET', KEYS[3]) == ARGV[4] then return 1 end
   return 0
 end
+local holder = redis.call('GET', KEYS[2])
+if holder and holder ~= '' and holder ~= ARGV[4] then return 0 end
 redis.call('DEL', KEYS[1])
 redis.call('DEL', KEYS[2])
 redis.call('SET', KEYS[3], ARGV[4], 'PX', 60000)

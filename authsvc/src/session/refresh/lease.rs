@@ -37,6 +37,11 @@ impl<'a> Lease<'a> {
         Self { store, key, owner, good_until: asked + COUNTED_ON }
     }
 
+    /// Whether it cannot be counted on any more.
+    pub(super) fn is_over(&self) -> bool {
+        Instant::now() >= self.good_until
+    }
+
     /// Prolongs it again and again; comes back when it cannot be counted on any more.
     pub(super) async fn hold(&mut self) {
         let mut next = Instant::now() + RENEW_EVERY;

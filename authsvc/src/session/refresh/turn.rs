@@ -56,6 +56,10 @@ impl Turn<'_> {
             lease.give_back(Duration::ZERO).await;
             return Ok(Some(self.fresh(Arc::new(session))));
         }
+        if lease.is_over() {
+            // This process stood still since it was given: another may be at it.
+            return Ok(None);
+        }
         let deadline = Instant::now() + REDEEM_FOR;
         let mut redeeming = redeemer.redeem(&session, deadline);
         let redeemed = tokio::select! {
@@ -76,7 +80,7 @@ impl Turn<'_> {
         drop(redeeming);
         match redeemed {
             Ok(identity) => {
-                let writing = self.store(record, &session, identity, redeemer);
+                let writing = self.store(&session, identity, redeemer);
                 // Others wait as long as this one is at it; its fence tells if one did not.
                 tokio::select! {
                     biased;
@@ -107,7 +111,6 @@ impl Turn<'_> {
     /// Stores the session with its new tokens, and tries until it is done or another had the lease.
     async fn store(
         &self,
-        record: &Versioned,
         before: &Session,
         identity: Identity,
         redeemer: &dyn Redeemer,
@@ -120,20 +123,13 @@ impl Turn<'_> {
             ..with_tokens(before.clone(), identity)
         };
         let sealed = sessions.seal(terms.session_sealer, key, &session)?;
-        let found_as_before = before.provider_session == session.provider_session
-            && terms.session_sealer.is_by_active_key(&record.value);
-        let mut entries = index_entries(terms, key, &session);
-        if found_as_before {
-            entries.clear();
-        }
+        let entries = index_entries(terms, key, &session);
         let ttl = Duration::from_secs(terms.remaining(&session, now).max(1));
         let mut fence = self.fence;
         loop {
             let storing = persist(|| async {
-                if !entries.is_empty() {
-                    // First: what no logout could find must not exist.
-                    sessions.store.index(&entries).await?;
-                }
+                // First: what no logout could find must not exist.
+                sessions.store.index(&entries).await?;
                 sessions.store.complete(key, self.owner, fence, sealed.clone(), ttl).await
             });
             match storing.await.0 {

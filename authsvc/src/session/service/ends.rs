@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::{Loaded, Sessions, Terms, index_entries};
 use crate::audit::{self, Ending};
 use crate::policies::LivePolicy;
-use crate::session::StoreKey;
 use crate::session::store::{Change, ChangeListener as _, StoreError};
+use crate::session::{Purpose, SecretId, StoreKey};
 
 /// How many records are looked for at a time.
 const BATCH: usize = 100;
@@ -31,6 +31,20 @@ impl Sessions {
         ending: Ending<'_>,
     ) -> Result<bool, StoreError> {
         self.end_session(Terms::of(policy), loaded, ending).await
+    }
+
+    /// Takes away the record of an id that names no session as things are, if there is one.
+    ///
+    /// # Errors
+    /// Where the store did not say that it is gone.
+    pub async fn drop_record(&self, policy: &LivePolicy, id: &SecretId) -> Result<(), StoreError> {
+        let key = id.store_key(Purpose::Session, &policy.compiled.uid);
+        // Asked first: what was never there is told to nobody.
+        if self.store.load(&key).await?.is_some() {
+            self.store.delete(&key).await?;
+            self.cache.changed(&key, Change::Ended);
+        }
+        Ok(())
     }
 
     pub(in crate::session) async fn end_session(

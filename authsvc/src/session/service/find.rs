@@ -8,8 +8,8 @@ use crate::session::Session;
 use crate::session::index::By;
 use crate::session::store::StoreError;
 
-/// How many [`Sessions::find_all`] reads at a time.
-const BATCH: usize = 200;
+/// How many [`Sessions::find_some`] reads at a time.
+const BATCH: usize = 50;
 
 /// A part of what was found.
 #[derive(Debug)]
@@ -37,20 +37,23 @@ impl Sessions {
         self.find_sessions(Terms::of(policy), issuer, by, offset, limit).await
     }
 
-    /// All sessions of a policy by something else than their cookie, that are not over.
+    /// Sessions of a policy by something else than their cookie, that are not over and are `wanted`;
+    /// a few more than `enough` at most.
     ///
     /// # Errors
     /// Where the store did not answer.
-    pub async fn find_all(
+    pub async fn find_some(
         &self,
         policy: &LivePolicy,
         by: By<'_>,
+        wanted: impl Fn(&Loaded) -> bool,
+        enough: usize,
     ) -> Result<Vec<Loaded>, StoreError> {
         let mut found = Vec::new();
         for batch in 0.. {
             let page = self.find(policy, by, batch * BATCH, BATCH).await?;
-            found.extend(page.sessions);
-            if !page.more {
+            found.extend(page.sessions.into_iter().filter(&wanted));
+            if !page.more || found.len() >= enough {
                 break;
             }
         }

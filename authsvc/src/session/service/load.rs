@@ -144,10 +144,9 @@ impl Sessions {
         touched: &Session,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        if !kept.by_active_key {
-            // Before it is resealed, so that a session is always found by the key that seals it.
-            self.store.index(&index_entries(terms, key, touched)).await?;
-        }
+        // Before it is resealed, so that a session is always found by the key that seals it; and each
+        // time, since the policy's timeouts may have grown: it must be found for as long as it lives.
+        self.store.index(&index_entries(terms, key, touched)).await?;
         let sealed = self.seal(terms.session_sealer, key, touched)?;
         let ttl = Duration::from_secs(terms.remaining(touched, now));
         self.store.replace_if_version(key, kept.version, sealed, ttl).await

@@ -126,7 +126,8 @@ async fn a_touch_that_fails_or_loses_its_race_is_no_end_of_the_session() {
         assert_eq!(fixture.load(&id).await.expect("there is a session").touched_at, START);
         flag.store(false, Ordering::SeqCst);
     }
-    assert_eq!(fixture.replaced(), 2);
+    // What fails, fails at the index already.
+    assert_eq!(fixture.replaced(), 1);
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 use http::StatusCode;
 use serde_json::json;
 use url::Url;
+use vestibule_authsvc::session::store::SessionStore as _;
+use vestibule_authsvc::session::{Purpose, SecretId, Session};
 
 use super::{Answer, Apps, EXPIRED, FETCH, FORM, FORM_TYPE};
 use crate::idp::ACCESS_TOKEN;
@@ -173,6 +175,21 @@ async fn r50_everywhere_ends_all_sessions_of_the_user_in_all_apps_of_the_client(
         assert!(apps.is_alive("shop", &bob).await, "another user");
         assert!(apps.is_alive("bank", &bank).await, "another client");
     }
+}
+
+#[tokio::test]
+async fn a_logout_takes_away_what_is_no_session_for_the_moment() {
+    let apps = Apps::new().await;
+    // As after an edit of the policy's provider that is taken back later.
+    let former = |session: &mut Session| session.issuer = "https://former.example".to_owned();
+    let cookie = apps.session("shop", former).await;
+    let id = cookie.split_once('=').and_then(|(_, value)| SecretId::parse(value)).unwrap();
+    let key = id.store_key(Purpose::Session, &apps.policy("shop").compiled.uid);
+    assert!(apps.store.load(&key).await.unwrap().is_some());
+    let headers = [&FETCH[..], &[("cookie", &*cookie)]].concat();
+    let answer = apps.ask("shop", ("POST", "/bff/logout"), &headers, "").await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert!(apps.store.load(&key).await.unwrap().is_none());
 }
 
 #[tokio::test]

@@ -142,6 +142,25 @@ async fn user_info_is_asked_again_and_completes_the_new_claims() {
 }
 
 #[tokio::test]
+async fn t016_what_the_new_id_token_leaves_out_is_gone_though_user_info_fails() {
+    let checked = Checked::with(|policy| policy.login.user_info = true).await;
+    let cookie = checked.log_in("alice").await;
+    checked.idp.reply("/userinfo", Reply::json(&json!({"sub": "alice", "team": "blue"})));
+    checked.rotation.claims(groups(&["staff"]));
+    checked.clock.advance(LIFETIME);
+    assert_eq!(checked.check(&cookie, "/api/x").await.status, StatusCode::OK);
+    assert_eq!(checked.session(&cookie).await.unwrap().claims["groups"], json!(["staff"]));
+
+    checked.idp.reply("/userinfo", Reply::status(404, &json!({})));
+    checked.rotation.claims(|_| {});
+    checked.clock.advance(LIFETIME);
+    assert_eq!(checked.check(&cookie, "/api/x").await.status, StatusCode::OK);
+    let session = checked.session(&cookie).await.unwrap();
+    assert!(!session.claims.contains_key("groups"), "the group came back");
+    assert_eq!(session.claims["team"], json!("blue"), "what UserInfo said stays");
+}
+
+#[tokio::test]
 async fn user_info_of_somebody_else_or_none_for_this_token_ends_the_session() {
     for reply in [
         Reply::json(&json!({"sub": "mallory"})),

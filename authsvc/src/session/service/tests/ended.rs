@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::fixture::{Fixture, Policy, START, session};
+use super::fixture::{ABSOLUTE, Fixture, IDLE, Policy, START, session};
 use crate::audit::{EndReason, Ending};
-use crate::session::service::{Loaded, Sessions};
+use crate::session::service::{Loaded, Sessions, Terms};
 use crate::session::store::{ChangeListener as _, SessionStore as _};
 use crate::session::{SecretId, StoreKey};
 
@@ -62,6 +62,22 @@ async fn an_ended_session_is_found_by_nobody() {
     bring_back(&fixture, &key, record).await;
     fixture.store.inner.index(&index).await.expect("indexes");
     assert!(found(&fixture.sessions, &fixture.shop).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_session_that_may_live_longer_than_at_its_login_is_found_for_as_long() {
+    let fixture = Fixture::cold();
+    let key = fixture.shop.key(&fixture.create().await);
+    let longer = || Terms { absolute_timeout: 10 * ABSOLUTE, ..fixture.shop.terms() };
+    for _ in 0..(4 * ABSOLUTE / IDLE) {
+        fixture.clock.advance(IDLE / 2);
+        let loaded = fixture.sessions.load_session(longer(), &key).await.expect("loads");
+        assert!(loaded.is_some());
+    }
+    let by = crate::session::index::By::ProviderSession("canary-sid");
+    let issuer = super::fixture::ISSUER;
+    let page = fixture.sessions.find_sessions(longer(), issuer, by, 0, 10).await.expect("finds");
+    assert_eq!(page.sessions.len(), 1, "no logout of the provider would find it");
 }
 
 async fn found(sessions: &Sessions, policy: &Policy) -> Vec<StoreKey> {
