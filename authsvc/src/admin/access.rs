@@ -12,20 +12,19 @@ use std::time::Duration;
 
 use axum::response::Response;
 use futures_util::future::BoxFuture;
-use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::Semaphore;
 use vestibule_policy::model::PolicyId;
 
 use super::AdminToken;
+use super::token::bearer;
 use crate::problem::Problem;
 use answers::Answers;
 pub use kubernetes::{AUDIENCE, ClusterReviews};
 
 /// What the admin token's holder is called in audit lines.
 const TOKEN_HOLDER: &str = "the admin token";
-/// More is no bearer token.
-const MAX_TOKEN: usize = 16 * 1024;
 /// How many questions to the cluster may be under way: who has no rights must not keep it busy.
 const MAX_QUESTIONS: usize = 16;
 /// How long the cluster may take for all that one request needs.
@@ -212,17 +211,6 @@ impl Cluster {
             Answer::Forbidden
         })
     }
-}
-
-/// The bearer token of a request that has one `Authorization` (RFC 6750, section 2.1).
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let mut given = headers.get_all(AUTHORIZATION).iter();
-    let (Some(value), None) = (given.next(), given.next()) else { return None };
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    let fits = !token.is_empty()
-        && token.len() <= MAX_TOKEN
-        && token.bytes().all(|byte| byte.is_ascii_graphic());
-    (fits && scheme.eq_ignore_ascii_case("bearer")).then_some(token)
 }
 
 fn unknown() -> Response {

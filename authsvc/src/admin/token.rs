@@ -14,6 +14,8 @@ use secrecy::zeroize::Zeroizing;
 const MIN_LENGTH: usize = 32;
 /// More is no token but another file.
 const MAX_LENGTH: usize = 4096;
+/// More is no bearer token of anybody.
+pub(super) const MAX_BEARER: usize = 16 * 1024;
 
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
@@ -59,16 +61,22 @@ impl AdminToken {
     /// Where the file cannot be read any more: nobody can be let in then.
     pub(super) fn admits(&self, headers: &HeaderMap) -> Result<bool, AdminTokenError> {
         let token = read(&self.file)?;
-        let mut given = headers.get_all(AUTHORIZATION).iter();
-        let (Some(value), None) = (given.next(), given.next()) else { return Ok(false) };
-        let Some((scheme, given)) = value.to_str().ok().and_then(|text| text.split_once(' '))
-        else {
-            return Ok(false);
-        };
         // The comparison tells the length alone.
-        Ok(scheme.eq_ignore_ascii_case("bearer")
-            && verify_slices_are_equal(given.as_bytes(), token.as_bytes()).is_ok())
+        Ok(bearer(headers).is_some_and(|given| {
+            verify_slices_are_equal(given.as_bytes(), token.as_bytes()).is_ok()
+        }))
     }
+}
+
+/// The bearer token of a request that has one `Authorization` (RFC 6750, section 2.1).
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut given = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (given.next(), given.next()) else { return None };
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    let fits = !token.is_empty()
+        && token.len() <= MAX_BEARER
+        && token.bytes().all(|byte| byte.is_ascii_graphic());
+    (fits && scheme.eq_ignore_ascii_case("bearer")).then_some(token)
 }
 
 fn read(path: &Path) -> Result<Zeroizing<String>, AdminTokenError> {

@@ -20,11 +20,10 @@ use super::{Site, current_session_of, pages, session_cookie};
 use crate::app::App;
 use crate::audit::{self, EndReason, Ending};
 use crate::cookies::{Cookies, LOGIN_COOKIE_PREFIX};
-use crate::oidc::{Identity, Metadata, OidcError, known_error};
+use crate::oidc::{Metadata, OidcError, known_error};
 use crate::session::service::Loaded;
 use crate::session::store::StoreError;
-use crate::session::{LoginTransaction, Purpose, SecretId, Session};
-use crate::token::Token;
+use crate::session::{LoginTransaction, Purpose, SecretId};
 
 /// The greatest query, in bytes.
 const MAX_QUERY: usize = 16 * 1024;
@@ -186,7 +185,7 @@ async fn complete(
     let compiled = &policy.compiled;
     let identity =
         policy.provider.redeem(&compiled.client, &compiled.login, &transaction, code).await?;
-    let session = new_session(identity, transaction.nonce.clone(), app);
+    let session = identity.into_session(Some(transaction.nonce.clone()), app.clock.now());
     let rule = rule_of(policy, &transaction.return_to);
     if !matches!(lacking(rule, Some(&session), app.clock.now()), Lacking::Nothing) {
         // The next check would send the browser here again.
@@ -233,27 +232,6 @@ fn check_issuer(
         Some(issuer) if *issuer == transaction.issuer => Ok(()),
         None if !metadata.authorization_response_iss_parameter_supported => Ok(()),
         _ => Err(Failure::Issuer),
-    }
-}
-
-fn new_session(identity: Identity, nonce: Token, app: &App) -> Session {
-    let now = app.clock.now();
-    Session {
-        subject: identity.subject,
-        issuer: identity.issuer,
-        provider_session: identity.provider_session,
-        id_token: identity.id_token,
-        id_token_expires_at: identity.id_token_expires_at,
-        access_token: identity.access_token,
-        access_token_expires_at: identity.access_token_expires_at,
-        refresh_token: identity.refresh_token,
-        tokens_issued_at: now,
-        nonce: Some(nonce),
-        claims: identity.claims,
-        acr: identity.acr,
-        auth_time: identity.auth_time,
-        created_at: now,
-        touched_at: now,
     }
 }
 

@@ -6,7 +6,7 @@ use super::id_token::{self, Expected, ExpectedNonce, Refusal, Verified};
 use super::metadata::Metadata;
 use super::{OidcError, Provider};
 use crate::clock::Timestamp;
-use crate::session::{Claims, LoginTransaction};
+use crate::session::{Claims, LoginTransaction, Session};
 use crate::token::Token;
 
 /// Who logged in, all of it verified.
@@ -34,6 +34,30 @@ pub struct Identity {
     pub acr: Option<String>,
     /// `auth_time`; the epoch where the provider does not say.
     pub auth_time: Timestamp,
+}
+
+impl Identity {
+    /// A session of this user that begins now, with tokens that are as new.
+    #[must_use]
+    pub fn into_session(self, nonce: Option<Token>, now: Timestamp) -> Session {
+        Session {
+            subject: self.subject,
+            issuer: self.issuer,
+            provider_session: self.provider_session,
+            id_token: self.id_token,
+            id_token_expires_at: self.id_token_expires_at,
+            access_token: self.access_token,
+            access_token_expires_at: self.access_token_expires_at,
+            refresh_token: self.refresh_token,
+            tokens_issued_at: now,
+            nonce,
+            claims: self.claims,
+            acr: self.acr,
+            auth_time: self.auth_time,
+            created_at: now,
+            touched_at: now,
+        }
+    }
 }
 
 impl Provider {

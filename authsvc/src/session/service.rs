@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use super::cache::{DEFAULT_BYTES, News, SessionCache};
 use super::refresh::Flights;
 use super::seal::Sealer;
-use super::store::{SessionStore, StoreError};
+use super::store::{SessionStore, StoreError, Versioned};
 use super::{Purpose, SecretId, Session, StoreKey};
 use crate::clock::Clock;
 use crate::policies::LivePolicy;
@@ -122,6 +122,21 @@ impl Sessions {
         self.store.index(&index_entries(terms, &key, session)).await?;
         self.store.create(&key, sealed, ttl).await?;
         Ok(id)
+    }
+
+    /// The session of a record, if it opens, is not over, and is not known to have ended. To be asked
+    /// after the store was: it may have ended meanwhile.
+    pub(super) fn opened(
+        &self,
+        terms: Terms<'_>,
+        key: &StoreKey,
+        record: &Versioned,
+    ) -> Option<Session> {
+        if self.cache.has_ended(key) {
+            return None;
+        }
+        let session: Session = open(terms.session_sealer, key, &record.value)?;
+        (terms.remaining(&session, self.clock.now()) > 0).then_some(session)
     }
 
     pub(super) fn seal<T: Serialize>(

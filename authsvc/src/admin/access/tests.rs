@@ -9,11 +9,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::FutureExt as _;
 use http::Request;
+use http::header::AUTHORIZATION;
 use serde_json::{Value, json};
 use tower::service_fn;
 
 use super::*;
 use crate::admin::tests::TOKEN;
+use crate::admin::token::MAX_BEARER;
 
 /// A cluster whose users are `alice` (all rights), `shop-only` (in the namespace `shop`, listing) and
 /// `nobody` (none).
@@ -101,7 +103,7 @@ async fn what_is_no_bearer_token_is_not_even_asked_about() {
     let fake = FakeCluster::default();
     let asked = Arc::clone(&fake.asked);
     let access = Access::cluster(Box::new(fake));
-    let long = format!("Bearer {}", "x".repeat(MAX_TOKEN + 1));
+    let long = format!("Bearer {}", "x".repeat(MAX_BEARER + 1));
     for given in [
         &[][..],
         &["alice"],

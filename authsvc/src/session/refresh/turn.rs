@@ -12,9 +12,10 @@ use tokio::time::{Instant, sleep};
 use super::lease::{LEASE, Lease};
 use super::{Loaded, Redeemer, Refreshed, Sessions, Terms};
 use crate::audit::{EndReason, Ending};
+use crate::clock::Timestamp;
 use crate::oidc::{Identity, RefreshError};
 use crate::session::Session;
-use crate::session::service::{index_entries, open};
+use crate::session::service::index_entries;
 use crate::session::store::{Acquired, Change, ChangeListener as _, Owner, StoreError, Versioned};
 
 /// How long a redeem may take; the lease bounds it as well.
@@ -46,7 +47,7 @@ impl Turn<'_> {
         record: &Versioned,
         redeemer: &dyn Redeemer,
     ) -> Result<Option<Refreshed>, StoreError> {
-        let Some(session) = self.usable(record) else {
+        let Some(session) = self.sessions.opened(self.terms, &self.seen.key, record) else {
             lease.give_back(Duration::ZERO).await;
             // Ends it where it is over, and knows what became of it where not.
             let left = self.sessions.load_from_store(self.terms, &self.seen.key).await?;
@@ -72,7 +73,7 @@ impl Turn<'_> {
                 }
                 // It was logged out. Nobody else redeems now, and what comes is to be revoked.
                 if let Ok(identity) = redeeming.await {
-                    redeemer.discard(&with_tokens(session.clone(), identity));
+                    redeemer.discard(&refreshed(&session, identity, self.sessions.clock.now()));
                 }
                 return Ok(Some(Refreshed::Ended));
             }
@@ -100,14 +101,6 @@ impl Turn<'_> {
         }
     }
 
-    /// The session of a record, if it opens and is not over.
-    fn usable(&self, record: &Versioned) -> Option<Session> {
-        let session: Session = open(self.terms.session_sealer, &self.seen.key, &record.value)?;
-        let over = self.terms.remaining(&session, self.sessions.clock.now()) == 0
-            || self.sessions.cache.has_ended(&self.seen.key);
-        (!over).then_some(session)
-    }
-
     /// Stores the session with its new tokens, and tries until it is done or another had the lease.
     async fn store(
         &self,
@@ -117,11 +110,7 @@ impl Turn<'_> {
     ) -> Result<Option<Refreshed>, StoreError> {
         let (sessions, terms, key) = (self.sessions, self.terms, &self.seen.key);
         let now = sessions.clock.now();
-        let session = Session {
-            tokens_issued_at: now,
-            touched_at: now,
-            ..with_tokens(before.clone(), identity)
-        };
+        let session = refreshed(before, identity, now);
         let sealed = sessions.seal(terms.session_sealer, key, &session)?;
         let entries = index_entries(terms, key, &session);
         let ttl = Duration::from_secs(terms.remaining(&session, now).max(1));
@@ -157,13 +146,14 @@ impl Turn<'_> {
         }
     }
 
-    /// After a fence that was too old: a late copy of our own request for the lease makes it so too,
-    /// and then nobody else has stored anything. `Held`: somebody has.
+    /// After a fence that was too old. The lease may have been given again for nothing, to another or
+    /// to a late copy of our own request: then nobody else has stored anything. `Held`: somebody has.
     async fn begin_again(&self, before: &Session) -> Result<Acquired, StoreError> {
         let (store, key) = (&self.sessions.store, &self.seen.key);
         let acquired = store.acquire(key, self.owner, LEASE).await?;
         let Acquired::Mine { record, .. } = &acquired else { return Ok(acquired) };
-        if self.usable(record).is_some_and(|now| same_tokens(&now, before)) {
+        let found = self.sessions.opened(self.terms, key, record);
+        if found.is_some_and(|now| same_tokens(&now, before)) {
             return Ok(acquired);
         }
         store.release(key, self.owner, Duration::ZERO).await?;
@@ -224,19 +214,8 @@ fn same_tokens(now: &Session, seen: &Session) -> bool {
         && now.id_token == seen.id_token
 }
 
-fn with_tokens(before: Session, identity: Identity) -> Session {
-    Session {
-        subject: identity.subject,
-        issuer: identity.issuer,
-        provider_session: identity.provider_session,
-        id_token: identity.id_token,
-        id_token_expires_at: identity.id_token_expires_at,
-        access_token: identity.access_token,
-        access_token_expires_at: identity.access_token_expires_at,
-        refresh_token: identity.refresh_token,
-        claims: identity.claims,
-        acr: identity.acr,
-        auth_time: identity.auth_time,
-        ..before
-    }
+/// The session with what came: the same login, begun when it was.
+fn refreshed(before: &Session, identity: Identity, now: Timestamp) -> Session {
+    let created_at = before.created_at;
+    Session { created_at, ..identity.into_session(before.nonce.clone(), now) }
 }

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use super::{Loaded, Page, Sessions, Terms, open};
+use super::{Loaded, Page, Sessions, Terms};
 use crate::policies::LivePolicy;
+use crate::session::StoreKey;
 use crate::session::index::By;
 use crate::session::store::StoreError;
-use crate::session::{Session, StoreKey};
 
 impl Sessions {
     /// As [`Sessions::find`], of a provider that need not be the policy's of now.
@@ -35,14 +35,10 @@ impl Sessions {
         policies: &[Arc<LivePolicy>],
         key: &StoreKey,
     ) -> Result<Option<(Arc<LivePolicy>, Loaded)>, StoreError> {
-        let stored = self.store.load(key).await?;
-        let Some(stored) = stored.filter(|_| !self.cache.has_ended(key)) else { return Ok(None) };
-        let now = self.clock.now();
+        let Some(stored) = self.store.load(key).await? else { return Ok(None) };
         Ok(policies.iter().find_map(|policy| {
-            let terms = Terms::of(policy);
-            let session: Session = open(terms.session_sealer, key, &stored.value)?;
-            let loaded = Loaded { key: *key, session: Arc::new(session) };
-            (terms.remaining(&loaded.session, now) > 0).then(|| (Arc::clone(policy), loaded))
+            let session = self.opened(Terms::of(policy), key, &stored)?;
+            Some((Arc::clone(policy), Loaded { key: *key, session: Arc::new(session) }))
         }))
     }
 }

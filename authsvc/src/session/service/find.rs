@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Loaded, Sessions, Terms, open};
+use super::{Loaded, Sessions, Terms};
 use crate::policies::LivePolicy;
-use crate::session::Session;
 use crate::session::index::By;
 use crate::session::store::StoreError;
 
@@ -69,20 +68,18 @@ impl Sessions {
         limit: usize,
     ) -> Result<Page, StoreError> {
         let mut page = Page { sessions: Vec::new(), more: false };
-        let now = self.clock.now();
         for (place, index) in terms.indexer.keys(issuer, by).into_iter().enumerate() {
             let keys = self.store.indexed(&index, offset, limit).await?;
             page.more |= keys.len() == limit;
             let records = self.store.load_many(&keys).await?;
             for (key, record) in keys.into_iter().zip(records) {
-                let Some(record) = record.filter(|_| !self.cache.has_ended(&key)) else { continue };
+                let Some(record) = record else { continue };
                 // During a rotation a session is in several indexes. It counts in that of the key
                 // that seals it, in which it always is.
                 if terms.session_sealer.place_of_key(&record.value) != Some(place) {
                     continue;
                 }
-                let opened: Option<Session> = open(terms.session_sealer, &key, &record.value);
-                let live = opened.filter(|session| terms.remaining(session, now) > 0);
+                let live = self.opened(terms, &key, &record);
                 page.sessions
                     .extend(live.map(|session| Loaded { key, session: Arc::new(session) }));
             }

@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use super::{Loaded, Sessions, Terms, open};
+use super::{Loaded, Sessions, Terms};
 use crate::policies::LivePolicy;
 use crate::session::store::StoreError;
-use crate::session::{Purpose, SecretId, Session};
+use crate::session::{Purpose, SecretId};
 
 impl Sessions {
     /// The session of an id, if it is not over. Changes nothing.
@@ -22,11 +22,9 @@ impl Sessions {
     ) -> Result<Option<Loaded>, StoreError> {
         let terms = Terms::of(policy);
         let key = id.store_key(Purpose::Session, terms.policy_uid);
-        let stored = self.store.load(&key).await?;
-        // Asked after the store was: it may have ended meanwhile.
-        let Some(stored) = stored.filter(|_| !self.cache.has_ended(&key)) else { return Ok(None) };
-        let opened: Option<Session> = open(terms.session_sealer, &key, &stored.value);
-        let live = opened.filter(|session| terms.remaining(session, self.clock.now()) > 0);
-        Ok(live.map(|session| Loaded { key, session: Arc::new(session) }))
+        let Some(stored) = self.store.load(&key).await? else { return Ok(None) };
+        Ok(self
+            .opened(terms, &key, &stored)
+            .map(|session| Loaded { key, session: Arc::new(session) }))
     }
 }
