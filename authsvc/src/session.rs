@@ -5,6 +5,8 @@
 
 pub mod cache;
 pub mod index;
+#[cfg(test)]
+mod intercepted;
 pub mod keyring;
 pub mod memory;
 pub mod redis;

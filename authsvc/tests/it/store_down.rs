@@ -6,12 +6,12 @@ use http::StatusCode;
 use vestibule_authsvc::clock::ManualClock;
 
 use crate::check_access::SHOP;
-use crate::cuttable::Cuttable;
+use crate::cuttable::{Cuttable, cuttable};
 use crate::support::{Ask, DIALECTS, FETCH, NAVIGATION, START, TestApp};
 
 fn app() -> (TestApp, Arc<Cuttable>) {
     let clock = Arc::new(ManualClock::new(START));
-    let store = Arc::new(Cuttable::new(clock.clone()));
+    let store = Arc::new(cuttable(clock.clone()));
     (TestApp::with_store(&[("shop", SHOP)], clock, store.clone()), store)
 }
 

@@ -10,13 +10,13 @@ use vestibule_authsvc::clock::ManualClock;
 use vestibule_authsvc::session::SecretId;
 
 use crate::check_access::SHOP;
-use crate::cuttable::Cuttable;
+use crate::cuttable::cuttable;
 use crate::support::{Ask, DIALECTS, START, TestApp};
 
 #[tokio::test]
 async fn a_warm_check_asks_the_store_nothing_until_the_session_ends() {
     let clock = Arc::new(ManualClock::new(START));
-    let store = Arc::new(Cuttable::new(clock.clone()));
+    let store = Arc::new(cuttable(clock.clone()));
     let app = TestApp::with_store(&[("shop", SHOP)], clock, store.clone());
     let sessions = Arc::clone(&app.app.sessions);
     let following = tokio::spawn(async move { sessions.follow().await });

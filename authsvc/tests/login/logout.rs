@@ -28,7 +28,7 @@ use vestibule_authsvc::token::Token;
 use vestibule_policy::model::CompiledPolicy;
 use vestibule_policy::origin::Origin;
 
-use crate::cuttable::Cuttable;
+use crate::cuttable::{Cuttable, cuttable};
 use crate::idp::FakeIdp;
 use crate::jose::{self, Signer};
 use crate::site::{Browser, START, Shop, policy};
@@ -100,7 +100,7 @@ impl Apps {
         });
         idp.reply("/revoke", crate::idp::Reply::json(&json!({})));
         let clock = Arc::new(ManualClock::new(Timestamp(START)));
-        let store = Arc::new(Cuttable::new(clock.clone()));
+        let store = Arc::new(cuttable(clock.clone()));
         let keyring = Arc::new(Keyring::ephemeral(&SystemRandom));
         let replicas = [(); 2].map(|()| {
             let as_clock: Arc<dyn Clock> = clock.clone();

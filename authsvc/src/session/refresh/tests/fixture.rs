@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use tracing::subscriber::DefaultGuard;
 
 use super::super::{Outcome, Redeemer, Refreshed};
-use super::faults::FaultyStore;
+use super::faults::{Faults, FaultyStore};
 use crate::clock::{Clock, Timestamp};
 use crate::oidc::{Identity, OidcError, Providers, RefreshError};
 use crate::policies::LivePolicy;
@@ -164,7 +164,7 @@ pub struct Fixture {
 impl Fixture {
     pub async fn new(replicas: usize) -> Self {
         let clock = Arc::new(TokioClock(Instant::now()));
-        let store = Arc::new(FaultyStore::new(MemoryStore::new(clock.clone())));
+        let store = Arc::new(FaultyStore::by(Faults::default(), MemoryStore::new(clock.clone())));
         let replicas: Vec<_> = (0..replicas)
             .map(|_| Sessions::new(store.clone(), clock.clone(), Arc::new(SystemRandom)))
             .collect();

@@ -120,16 +120,21 @@ async fn a_store_that_stays_away_is_an_error_and_never_the_end_of_a_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_copy_of_the_own_request_for_the_lease_does_not_cost_the_tokens() {
+async fn a_lease_that_was_given_again_and_led_to_nothing_does_not_cost_the_tokens() {
     let fixture = Fixture::new(2).await;
-    fixture.provider.takes(Duration::from_secs(1));
-    fixture.store.fault("acquire", Some(Fault::Twice));
-    let recover = async {
-        sleep(Duration::from_millis(500)).await;
-        fixture.store.fault("acquire", None);
+    let (store, key) = (&fixture.store, fixture.seen.key);
+    // The holder cannot write, and cannot keep its lease either.
+    store.fault("complete", Some(Fault::Refused));
+    store.fault("renew", Some(Fault::Refused));
+    let meanwhile = async {
+        sleep(Duration::from_secs(12)).await;
+        let again = store.inner.acquire(&key, STRANGER, LEASE).await.unwrap();
+        assert!(matches!(again, Acquired::Mine { .. }), "the lease was kept");
+        store.inner.release(&key, STRANGER, Duration::ZERO).await.unwrap();
+        store.fault("complete", None);
     };
-    let (first, second, ()) = tokio::join!(fixture.refresh(0), fixture.refresh(1), recover);
-    for outcome in [first, second] {
+    let (first, ()) = tokio::join!(fixture.refresh(0), meanwhile);
+    for outcome in [first, fixture.refresh(1).await] {
         assert_eq!(outcome.unwrap().token(), "access-1");
     }
     assert_eq!(fixture.provider.redeemed().len(), 1);

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::time::Instant;
 use vestibule_policy::model::PolicyId;
 
-use super::spy::SpyStore;
+use super::spy::{Spy, SpyStore};
 use crate::clock::{Clock as _, ManualClock, Timestamp};
 use crate::random::SystemRandom;
 use crate::session::index::Indexer;
@@ -75,7 +75,7 @@ pub(super) struct Fixture {
 impl Fixture {
     fn new(warm: bool) -> Self {
         let clock = Arc::new(ManualClock::new(START));
-        let store = Arc::new(SpyStore::new(MemoryStore::new(clock.clone())));
+        let store = Arc::new(SpyStore::by(Spy::default(), MemoryStore::new(clock.clone())));
         let keyring = Keyring::ephemeral(&SystemRandom);
         let shop = Policy::new(&keyring, "default/shop");
         let desk = Policy::new(&keyring, "default/desk");
