@@ -23,7 +23,7 @@ use vestibule_authsvc::random::SystemRandom;
 use vestibule_authsvc::session::index::{By, IndexKey, Indexer, MarkKey};
 use vestibule_authsvc::session::keyring::Keyring;
 use vestibule_authsvc::session::redis::RedisStore;
-use vestibule_authsvc::session::store::{SessionStore, StoreError};
+use vestibule_authsvc::session::store::{Acquired, Owner, SessionStore, StoreError};
 use vestibule_authsvc::session::{Purpose, SecretId, StoreKey, index, store};
 
 use server::Server;
@@ -83,4 +83,23 @@ async fn holds_the_contract(store: &RedisStore) {
 async fn one_server_holds_the_contract_of_all_stores() {
     let Some(server) = Server::start(&[]).await else { return };
     holds_the_contract(&server.store()).await;
+}
+
+#[tokio::test]
+async fn a_lease_that_a_failover_gave_to_another_under_the_same_fence_is_over() {
+    let Some(server) = Server::start(&[]).await else { return };
+    let (store, key, owner) = (server.store(), fresh(), Owner([1; 16]));
+    store.create(&key, b"old".to_vec(), LONG).await.expect("creates");
+    let Ok(Acquired::Mine { fence, record }) = store.acquire(&key, owner, LONG).await else {
+        panic!("nobody else has the lease")
+    };
+    // The new primary had heard neither of the lease nor of its fence, and counted to the same one.
+    let lease = key.lease_text();
+    assert_eq!(server.cli(&["-n", "1", "SET", &lease, "another"]).trim(), "OK");
+    assert!(!store.complete(&key, owner, fence, vec![1], LONG).await.expect("runs"));
+    assert!(!store.delete_under_lease(&key, owner, fence).await.expect("runs"));
+    assert_eq!(store.load(&key).await.expect("loads"), Some(record));
+    // Given back without a new record, it stands in nobody's way.
+    assert_eq!(server.cli(&["-n", "1", "SET", &lease, ""]).trim(), "OK");
+    assert!(store.complete(&key, owner, fence, b"new".to_vec(), LONG).await.expect("runs"));
 }
