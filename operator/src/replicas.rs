@@ -63,14 +63,14 @@ impl Replicas {
         self.write().clear();
     }
 
-    /// What each ready replica runs of a policy.
+    /// What each ready replica runs of a policy; nothing, as long as it has not told. Before all have
+    /// ([`Replicas::settled`]) that takes nothing back, and nothing is said of some alone.
     #[must_use]
     pub fn view(&self, id: &PolicyId) -> Vec<Replica> {
         let now = Instant::now();
         self.read()
             .iter()
             .filter(|(_, pod)| pod.ready)
-            .filter(|(_, pod)| pod.counts(now) || pod.policies.contains_key(id))
             .map(|(name, pod)| {
                 let known = pod.silent_since.is_none_or(|since| now - since < GRACE);
                 let running = if known { pod.policies.get(id).cloned() } else { None };

@@ -45,11 +45,31 @@ async fn every_ready_replica_is_seen_with_what_it_runs() {
     assert_eq!(hashes(&replicas, "app"), [Some("1".to_owned())]);
     assert_eq!(hashes(&replicas, "other"), [None]);
     assert!(replicas.set(&pods(&[("a", true), ("b", true)])), "b became ready");
-    assert_eq!(hashes(&replicas, "app"), [Some("1".to_owned())], "b is given time to tell");
+    assert_eq!(hashes(&replicas, "app"), [Some("1".to_owned()), None], "a does not count alone");
+    assert!(!replicas.settled(), "b is given time to tell");
     advance(GRACE).await;
     assert_eq!(hashes(&replicas, "app"), [Some("1".to_owned()), None]);
+    assert!(replicas.settled());
     assert!(replicas.set(&pods(&[("a", true)])));
     assert_eq!(hashes(&replicas, "app"), [Some("1".to_owned())]);
+}
+
+/// Found at 10,000 policies: a new leader heard one replica's listing before the other's, and wrote
+/// that all of one replica enforce what the former leader had seen both enforce.
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_is_heard_before_the_other_is_not_all_of_them() {
+    let replicas = Replicas::default();
+    replicas.set(&pods(&[("a", true), ("b", true)]));
+    for (heard, expected) in
+        [("a", [Some("1".to_owned()), None]), ("b", [(); 2].map(|()| Some("1".to_owned())))]
+    {
+        assert!(!replicas.settled());
+        replicas.began(heard);
+        replicas.take(heard, policy("app", "1"));
+        assert_eq!(hashes(&replicas, "app"), expected);
+        replicas.take(heard, Line::Synced);
+    }
+    assert!(replicas.settled());
 }
 
 #[tokio::test(start_paused = true)]
