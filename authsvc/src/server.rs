@@ -109,7 +109,7 @@ pub struct Running {
     draining: watch::Sender<bool>,
     drain_delay: Duration,
     ports: Vec<Listener>,
-    tasks: [JoinHandle<()>; 3],
+    tasks: [JoinHandle<()>; 4],
 }
 
 /// Logs, serves until SIGTERM or SIGINT, and drains.
@@ -199,6 +199,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         tokio::spawn(policy_source::keep_installed(Arc::clone(&app), source, keyring)),
         tokio::spawn(keep_probing(providers, Backoff::USUAL)),
         tokio::spawn(follow(Arc::clone(&app))),
+        tokio::spawn(end_timeouts(Arc::clone(&app))),
     ];
     Ok(Running {
         browser_addr,
@@ -215,6 +216,11 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
 /// Hears of what becomes of sessions on other replicas.
 async fn follow(app: Arc<App>) {
     app.sessions.follow().await;
+}
+
+/// Ends sessions that nobody uses any more.
+async fn end_timeouts(app: Arc<App>) {
+    app.sessions.end_timeouts(&app.policies).await;
 }
 
 /// Who may manage sessions: in a cluster whom it lets, and not whoever has the operator's token.

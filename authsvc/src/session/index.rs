@@ -20,6 +20,8 @@ pub enum By<'a> {
     ProviderSession(&'a str),
     /// All of the policy.
     Policy,
+    /// All of the policy, by when they are over.
+    End,
 }
 
 /// The key of an index in the store. Not a secret.
@@ -79,6 +81,7 @@ impl Indexer {
             By::Subject(subject) => [b"sub", issuer.as_bytes(), subject.as_bytes()],
             By::ProviderSession(sid) => [b"sid", issuer.as_bytes(), sid.as_bytes()],
             By::Policy => [b"policy", b"", b""],
+            By::End => [b"end", b"", b""],
         };
         let text = length_prefixed(&parts);
         self.keys.iter().map(|key| IndexKey(mac(key, &text))).collect()

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use super::StoreKey;
 use super::index::{IndexEntry, IndexKey, MarkKey};
 use super::memory::MemoryStore;
 use super::store::{Acquired, ChangeListener, Owner, SessionStore, StoreFuture, Versioned};
+use super::{StoreKey, Timestamp};
 
 /// What stands before the store.
 pub trait Intercept: Send + Sync + 'static {
@@ -170,6 +170,15 @@ impl<I: Intercept> SessionStore for Intercepted<I> {
         limit: usize,
     ) -> StoreFuture<'a, Vec<StoreKey>> {
         self.by.answer("indexed", move || self.inner.indexed(index, offset, limit))
+    }
+
+    fn indexed_until<'a>(
+        &'a self,
+        index: &'a IndexKey,
+        until: Timestamp,
+        limit: usize,
+    ) -> StoreFuture<'a, Vec<StoreKey>> {
+        self.by.answer("indexed_until", move || self.inner.indexed_until(index, until, limit))
     }
 
     fn mark_once<'a>(&'a self, mark: &'a MarkKey, ttl: Duration) -> StoreFuture<'a, bool> {

@@ -293,6 +293,16 @@ impl SessionStore for MemoryStore {
         ready(Ok(found.skip(offset).take(limit).collect()))
     }
 
+    fn indexed_until<'a>(
+        &'a self,
+        index: &'a IndexKey,
+        until: Timestamp,
+        limit: usize,
+    ) -> StoreFuture<'a, Vec<StoreKey>> {
+        let (records, _) = self.current();
+        ready(Ok(records.indexed_until(index, until, limit)))
+    }
+
     fn mark_once<'a>(&'a self, mark: &'a MarkKey, ttl: Duration) -> StoreFuture<'a, bool> {
         let (mut records, now) = self.current();
         records.marks.retain(|_, until| *until > now);

@@ -24,7 +24,7 @@ use super::index::{IndexEntry, IndexKey, MarkKey};
 use super::store::{
     Acquired, Change, ChangeListener, Owner, SessionStore, StoreError, StoreFuture, Versioned,
 };
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::random::{Random as _, SystemRandom};
 use address::Address;
 use cluster::Cluster;
@@ -124,6 +124,12 @@ impl RedisStore {
             tracing::warn!(replicas, wanted, "too few replicas of the store have a session's end");
         }
         Ok(reply)
+    }
+
+    /// The records that a command finds in an index.
+    async fn found(&self, index: &IndexKey, command: Cmd) -> Result<Vec<StoreKey>, StoreError> {
+        let found: Vec<Vec<u8>> = self.run(index.text(), command).await?;
+        Ok(found.iter().filter_map(|digest| StoreKey::of_session(digest)).collect())
     }
 
     /// Sets what is not there. What is there is taken for ours if it is the same: then the answer
@@ -371,11 +377,19 @@ impl SessionStore for RedisStore {
         };
         let mut command = redis::cmd("ZRANGE");
         command.arg(index.text()).arg(offset).arg(last);
-        async move {
-            let found: Vec<Vec<u8>> = self.run(index.text(), command).await?;
-            Ok(found.iter().filter_map(|digest| StoreKey::of_session(digest)).collect())
-        }
-        .boxed()
+        self.found(index, command).boxed()
+    }
+
+    fn indexed_until<'a>(
+        &'a self,
+        index: &'a IndexKey,
+        until: Timestamp,
+        limit: usize,
+    ) -> StoreFuture<'a, Vec<StoreKey>> {
+        let mut command = redis::cmd("ZRANGE");
+        command.arg(index.text()).arg("-inf").arg(until.0).arg("BYSCORE");
+        command.arg("LIMIT").arg(0).arg(limit);
+        self.found(index, command).boxed()
     }
 
     fn mark_once<'a>(&'a self, mark: &'a MarkKey, ttl: Duration) -> StoreFuture<'a, bool> {

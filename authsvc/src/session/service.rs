@@ -10,9 +10,9 @@ mod logins;
 mod once;
 mod peek;
 mod terms;
+mod timeouts;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -28,6 +28,7 @@ use crate::random::Random;
 pub use find::Page;
 pub use logins::LOGIN_SECONDS;
 pub(super) use terms::{Terms, index_entries};
+use timeouts::InUse;
 
 /// Keeps sessions and login transactions, sealed.
 pub struct Sessions {
@@ -39,6 +40,7 @@ pub struct Sessions {
     pub(super) cache: Arc<SessionCache>,
     /// The refreshes that are under way in this process.
     pub(super) flights: Flights,
+    in_use: InUse,
 }
 
 /// A session that is not over, and where it is.
@@ -71,7 +73,14 @@ impl Sessions {
         bytes: usize,
     ) -> Arc<Self> {
         let cache = Arc::new(SessionCache::new(bytes));
-        Arc::new(Self { store, clock, random, cache, flights: Flights::default() })
+        Arc::new(Self {
+            store,
+            clock,
+            random,
+            cache,
+            flights: Flights::default(),
+            in_use: InUse::default(),
+        })
     }
 
     /// Stores a session under a new id, which is all the browser gets.
@@ -117,10 +126,11 @@ impl Sessions {
         let id = SecretId::generate(&*self.random);
         let key = id.store_key(Purpose::Session, terms.policy_uid);
         let sealed = self.seal(terms.session_sealer, &key, session)?;
-        let ttl = Duration::from_secs(terms.remaining(session, self.clock.now()).max(1));
+        let ttl = terms.keep_for(session, self.clock.now());
         // Indexed first: a session that a logout could not find must not exist.
         self.store.index(&index_entries(terms, &key, session)).await?;
         self.store.create(&key, sealed, ttl).await?;
+        self.in_use.note(terms.policy_uid);
         Ok(id)
     }
 

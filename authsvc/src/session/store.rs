@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::StoreKey;
 use super::index::{IndexEntry, IndexKey, MarkKey};
+use crate::clock::Timestamp;
 
 /// A record as stored, with the version that a replacement must name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,6 +141,14 @@ pub trait SessionStore: Send + Sync + 'static {
         &'a self,
         index: &'a IndexKey,
         offset: usize,
+        limit: usize,
+    ) -> StoreFuture<'a, Vec<StoreKey>>;
+
+    /// Of the records of an index those that end by then, the first of them first; `limit` at most.
+    fn indexed_until<'a>(
+        &'a self,
+        index: &'a IndexKey,
+        until: Timestamp,
         limit: usize,
     ) -> StoreFuture<'a, Vec<StoreKey>>;
 

@@ -297,6 +297,14 @@ pub async fn indexes_find_records_until_their_time(
     paged.sort();
     assert_eq!(paged, all, "paging left one out or showed one twice");
     assert_eq!(store.indexed(&one, 0, 0).await.expect("looks"), []);
+    let ending = async |by: u64, limit| {
+        store.indexed_until(&one, Timestamp(now + by), limit).await.expect("looks")
+    };
+    let in_order: Vec<StoreKey> = entries.iter().map(|entry| entry.record).collect();
+    assert_eq!(ending(99, 10).await, []);
+    assert_eq!(ending(102, 10).await, in_order[..3]);
+    assert_eq!(ending(102, 2).await, in_order[..2], "the first of them first");
+    assert_eq!(ending(1_000, 10).await, in_order);
     store.unindex(&entries[1..]).await.expect("removes");
     store.unindex(&entries[1..]).await.expect("removes what is gone");
     assert_eq!(store.indexed(&one, 0, 10).await.expect("looks"), [entries[0].record]);

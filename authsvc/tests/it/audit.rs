@@ -40,3 +40,20 @@ async fn a_session_that_does_not_suffice_is_one_line_and_nothing_else_is() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_session_that_times_out_unused_is_one_line_over_all_replicas() {
+    let app = TestApp::new(&[("shop", SHOP)]);
+    app.session("shop", |_| {}).await;
+    let policy = app.policy("shop");
+    let lines = AuditLines::keep();
+    app.app.sessions.end_timed_out(&policy).await.unwrap();
+    assert!(lines.take(["event"]).is_empty(), "it is not over");
+    app.clock.advance(policy.compiled.session.idle_timeout);
+    for _ in 0..3 {
+        app.app.sessions.end_timed_out(&policy).await.unwrap();
+    }
+    let found = lines.take(["event", "policy", "subject", "reason", "by"]);
+    let expected = ["session_ended", "default/shop", "u-1", "timeout", "vestibule"];
+    assert_eq!(found, [expected.map(str::to_owned)]);
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 
-use vestibule_authsvc::clock::Clock;
+use vestibule_authsvc::clock::{Clock, Timestamp};
 use vestibule_authsvc::session::memory::MemoryStore;
 use vestibule_authsvc::session::store::{StoreError, StoreFuture};
 // For what is included below.

@@ -76,6 +76,19 @@ impl Records {
         }
     }
 
+    pub(super) fn indexed_until(
+        &self,
+        index: &IndexKey,
+        until: Timestamp,
+        limit: usize,
+    ) -> Vec<StoreKey> {
+        let entries = self.indexes.get(index).into_iter().flatten();
+        let mut ending: Vec<_> =
+            entries.filter(|(_, end)| **end <= until).map(|(key, end)| (*end, *key)).collect();
+        ending.sort_unstable();
+        ending.into_iter().take(limit).map(|(_, key)| key).collect()
+    }
+
     pub(super) fn unindex(&mut self, entry: &IndexEntry) {
         let Some(index) = self.indexes.get_mut(&entry.index) else { return };
         if let Some(until) = index.remove(&entry.record) {

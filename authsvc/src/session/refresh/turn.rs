@@ -113,7 +113,7 @@ impl Turn<'_> {
         let session = refreshed(before, identity, now);
         let sealed = sessions.seal(terms.session_sealer, key, &session)?;
         let entries = index_entries(terms, key, &session);
-        let ttl = Duration::from_secs(terms.remaining(&session, now).max(1));
+        let ttl = terms.keep_for(&session, now);
         let mut fence = self.fence;
         loop {
             let storing = persist(|| async {

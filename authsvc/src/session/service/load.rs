@@ -4,7 +4,6 @@
 //! session: one in memory that looks over may have been used on another replica.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::{Loaded, Sessions, Terms, index_entries, open};
 use crate::audit::{EndReason, Ending};
@@ -119,12 +118,15 @@ impl Sessions {
     async fn touch(&self, terms: Terms<'_>, key: &StoreKey, kept: &Kept, now: Timestamp) -> Touch {
         let touched = Session { touched_at: now, ..(*kept.session).clone() };
         match self.write_touched(terms, key, kept, &touched, now).await {
-            Ok(true) => Touch::Done(Kept {
-                session: Arc::new(touched),
-                version: kept.version + 1,
-                by_active_key: true,
-                opened_by: kept.opened_by.clone(),
-            }),
+            Ok(true) => {
+                self.in_use.note(terms.policy_uid);
+                Touch::Done(Kept {
+                    session: Arc::new(touched),
+                    version: kept.version + 1,
+                    by_active_key: true,
+                    opened_by: kept.opened_by.clone(),
+                })
+            }
             Ok(false) => {
                 tracing::debug!(policy = terms.policy_uid, "lost the race to touch");
                 Touch::Lost
@@ -148,7 +150,7 @@ impl Sessions {
         // time, since the policy's timeouts may have grown: it must be found for as long as it lives.
         self.store.index(&index_entries(terms, key, touched)).await?;
         let sealed = self.seal(terms.session_sealer, key, touched)?;
-        let ttl = Duration::from_secs(terms.remaining(touched, now));
+        let ttl = terms.keep_for(touched, now);
         self.store.replace_if_version(key, kept.version, sealed, ttl).await
     }
 }

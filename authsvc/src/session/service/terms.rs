@@ -2,6 +2,8 @@
 //!
 //! Pure: it asks no store and no clock.
 
+use std::time::Duration;
+
 use vestibule_policy::model::PolicyId;
 
 use crate::clock::Timestamp;
@@ -9,6 +11,10 @@ use crate::policies::LivePolicy;
 use crate::session::index::{By, IndexEntry, Indexer};
 use crate::session::seal::Sealer;
 use crate::session::{Session, StoreKey};
+
+/// For how long the record of a session is kept after its end, in seconds: time enough for some
+/// replica to see it.
+pub(in crate::session) const KEPT_AFTER_ITS_END: u64 = 2 * 3600;
 
 /// What of a policy matters here.
 #[derive(Clone, Copy)]
@@ -44,6 +50,18 @@ impl<'a> Terms<'a> {
         idle.min(absolute)
     }
 
+    /// For how long a record is kept from now: longer than the session lives, so that it can be told
+    /// whose it was (see `service/timeouts.rs`).
+    pub(in crate::session) fn keep_for(&self, session: &Session, now: Timestamp) -> Duration {
+        Duration::from_secs(self.remaining(session, now) + KEPT_AFTER_ITS_END)
+    }
+
+    /// When the session is over, as it was used last.
+    fn end(&self, session: &Session) -> Timestamp {
+        let idle = session.touched_at.plus(self.idle_timeout);
+        idle.min(session.created_at.plus(self.absolute_timeout))
+    }
+
     /// Whether the use of a session is to be noted: at most once per tenth of the idle timeout.
     pub(super) fn is_touch_due(&self, session: &Session, now: Timestamp) -> bool {
         now.since(session.touched_at) >= (self.idle_timeout / 10).max(1)
@@ -58,11 +76,14 @@ pub(in crate::session) fn index_entries(
     session: &Session,
 ) -> Vec<IndexEntry> {
     let sid = session.provider_session.as_deref().map(By::ProviderSession);
-    let until = session.created_at.plus(terms.absolute_timeout);
-    [By::Policy, By::Subject(&session.subject)]
+    let last = session.created_at.plus(terms.absolute_timeout);
+    let end = terms.end(session).plus(KEPT_AFTER_ITS_END);
+    [(By::Policy, last), (By::Subject(&session.subject), last), (By::End, end)]
         .into_iter()
-        .chain(sid)
-        .flat_map(|by| terms.indexer.keys(&session.issuer, by))
-        .map(|index| IndexEntry { index, record: *key, until })
+        .chain(sid.map(|by| (by, last)))
+        .flat_map(|(by, until)| {
+            let keys = terms.indexer.keys(&session.issuer, by).into_iter();
+            keys.map(move |index| IndexEntry { index, record: *key, until })
+        })
         .collect()
 }

@@ -5,8 +5,10 @@ mod ended;
 mod fixture;
 mod rotation;
 mod spy;
+mod timeouts;
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::json;
