@@ -53,6 +53,12 @@ pub const MAX_POLICY_NAME: usize = 53;
 pub const COMPILED_KEY: &str = "policy.json";
 /// The key of the client's credential within the Secret of a compiled policy.
 pub const CREDENTIAL_KEY: &str = "credential";
+/// What the keys of authorities' own credentials begin with there; the place of the authority follows.
+pub const AUTHORITY_CREDENTIAL_PREFIX: &str = "credential-authority-";
+/// The key of the OpenFGA server's token there.
+pub const OPEN_FGA_CREDENTIAL_KEY: &str = "credential-open-fga";
+/// The key of the AuthZEN decision point's token there.
+pub const AUTH_ZEN_CREDENTIAL_KEY: &str = "credential-auth-zen";
 
 /// The field manager of server-side apply.
 pub const FIELD_MANAGER: &str = "vestibule";

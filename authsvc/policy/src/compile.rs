@@ -4,21 +4,26 @@
 //! total: same input, same output, no clock, no client, and every error names the field. It must not
 //! stop at the first error, and never guess.
 
+mod authorities;
+mod bearer;
+mod checks;
 mod client;
+mod decision_points;
+mod hosted_backend;
+mod provider;
 mod routes;
 
 use std::collections::BTreeMap;
 
 use secrecy::SecretString;
-use vestibule_crds::v1alpha1::{BffPolicySpec, BffProviderSpec, ProviderKind, SecretKeyRef};
+use vestibule_crds::v1alpha1::{BffPolicySpec, BffProviderSpec, SecretKeyRef};
 
 use crate::duration;
 use crate::error::{FieldError, FieldErrors};
-use crate::model::{
-    CompiledLogin, CompiledLogout, CompiledPolicy, CompiledProvider, CompiledSession, PolicyId,
-};
+use crate::model::{CompiledLogin, CompiledLogout, CompiledPolicy, CompiledSession, PolicyId};
 use crate::origin::Origin;
 use crate::path::Exceptions;
+pub use provider::is_loopback_issuer;
 
 /// Looks up one key of a Secret; the error says what is missing and where it was looked for.
 pub type SecretLookup<'a> = &'a dyn Fn(&SecretKeyRef) -> Result<SecretString, String>;
@@ -85,12 +90,19 @@ pub fn compile_with(
     if spec.origins.is_empty() || spec.origins.len() > 16 {
         errors.push("spec.origins", "give 1 to 16 origins, such as https://shop.example.com");
     }
-    let provider = provider(input, provider_secrets, &mut errors);
-    let client = client::compile(&spec.client, input.secrets, &mut errors);
+    let provider = provider::compile(input, provider_secrets, &mut errors);
+    let client = client::compile(&spec.client, "spec.client", input.secrets, &mut errors);
     let login = login(spec, &mut errors);
     let session = session(spec, &mut errors);
-    let base_path = base_path(&spec.base_path, &mut errors);
+    let base_path = plain_path(&spec.base_path, "spec.basePath", &mut errors);
     let routes = routes::compile(spec, &base_path, &mut errors);
+    let habits = provider.as_ref().map(|(_, habits)| habits);
+    let authorities = authorities::compile(input, habits, &base_path, &mut errors);
+    authorities::fit_routes(&authorities, &routes, &mut errors);
+    let hosted_backend = hosted_backend::compile(spec, &base_path, &routes, &mut errors);
+    let bearer = bearer::compile(spec, habits, &mut errors);
+    let open_fga = decision_points::open_fga(input, &mut errors);
+    let auth_zen = decision_points::auth_zen(input, &mut errors);
     let paths = Exceptions::new(&spec.paths).unwrap_or_else(|found| {
         errors.0.extend(found);
         Exceptions::default()
@@ -100,7 +112,7 @@ pub fn compile_with(
     let upstream_headers = routes::header_names(&routes);
     let csrf_header = csrf_header(&spec.csrf.header, &upstream_headers, &mut errors);
     match (provider, client) {
-        (Some(provider), Some(client)) if errors.is_empty() => Ok(CompiledPolicy {
+        (Some((provider, _)), Some(client)) if errors.is_empty() => Ok(CompiledPolicy {
             id: input.id.clone(),
             uid: input.uid.clone(),
             origins,
@@ -109,6 +121,10 @@ pub fn compile_with(
             login,
             session,
             routes,
+            authorities,
+            bearer,
+            open_fga,
+            auth_zen,
             paths,
             csrf_header,
             cors_origins,
@@ -119,6 +135,7 @@ pub fn compile_with(
                 front_channel: spec.logout.front_channel,
             },
             base_path,
+            hosted_backend,
             upstream_headers,
         }),
         _ => Err(errors.0),
@@ -156,84 +173,6 @@ fn origins_list(
     origins(&spec.cors.allowed_origins, "spec.cors.allowedOrigins", allow_insecure, errors)
 }
 
-fn provider(
-    input: &Input<'_>,
-    secrets: SecretLookup<'_>,
-    errors: &mut FieldErrors,
-) -> Option<CompiledProvider> {
-    let name = &input.spec.provider_ref.name;
-    let (kind, place) = match input.spec.provider_ref.kind {
-        ProviderKind::BffProvider => {
-            ("BffProvider", format!(" in namespace {:?}", input.id.namespace))
-        }
-        ProviderKind::ClusterBffProvider => ("ClusterBffProvider", String::new()),
-    };
-    let Some(spec) = input.provider else {
-        errors.push(
-            "spec.providerRef.name",
-            format!("there is no {kind} {name:?}{place}: create it or name another"),
-        );
-        return None;
-    };
-    let field = |path: &str| format!("spec.providerRef.name ({kind} {name}, {path})");
-    if let Err(message) = issuer(&spec.issuer, input.allow_insecure) {
-        errors.push(field("spec.issuer"), message);
-    }
-    let request_timeout = duration::parse(&spec.request_timeout).unwrap_or_else(|message| {
-        errors.push(field("spec.requestTimeout"), message);
-        std::time::Duration::from_secs(10)
-    });
-    if !(1..=60).contains(&request_timeout.as_secs()) {
-        errors.push(field("spec.requestTimeout"), "must be between 1s and 60s");
-    }
-    let ca_bundle = spec.ca_bundle_ref.as_ref().and_then(|reference| {
-        use secrecy::ExposeSecret as _;
-        secrets(reference)
-            .map(|pem| pem.expose_secret().to_owned())
-            .and_then(|pem| match client::pem_block(&pem, "CERTIFICATE") {
-                Some(_) => Ok(pem),
-                None => Err("must hold PEM certificates (-----BEGIN CERTIFICATE-----)".to_owned()),
-            })
-            .map_err(|message| errors.push(field("spec.caBundleRef"), message))
-            .ok()
-    });
-    Some(CompiledProvider {
-        issuer: spec.issuer.clone(),
-        ca_bundle,
-        request_timeout,
-        allow_insecure: input.allow_insecure,
-    })
-}
-
-/// An issuer is a URL without query or fragment (OpenID Connect Discovery 1.0, section 2).
-fn issuer(text: &str, allow_insecure: bool) -> Result<(), String> {
-    let url = url::Url::parse(text)
-        .map_err(|error| format!("{text:?} is no URL ({error}): write it as the provider does"))?;
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err("an issuer has no query and no fragment: remove them".to_owned());
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("an issuer has no user information: remove it".to_owned());
-    }
-    match url.scheme() {
-        "https" => Ok(()),
-        "http" if is_loopback(&url) || allow_insecure => Ok(()),
-        _ => Err("use https: http is accepted on loopback only".to_owned()),
-    }
-}
-
-/// Whether an issuer is on the machine of whoever asks it, in any spelling that a URL has for that.
-#[must_use]
-pub fn is_loopback_issuer(text: &str) -> bool {
-    url::Url::parse(text).is_ok_and(|url| is_loopback(&url))
-}
-
-fn is_loopback(url: &url::Url) -> bool {
-    url.host_str().is_some_and(|host| {
-        Origin::parse(&format!("http://{host}")).is_ok_and(|origin| origin.is_loopback())
-    })
-}
-
 fn seconds(text: &str, field: &str, errors: &mut FieldErrors) -> u64 {
     match duration::parse(text) {
         Ok(duration) if duration.subsec_nanos() == 0 => duration.as_secs(),
@@ -255,15 +194,7 @@ fn login(spec: &BffPolicySpec, errors: &mut FieldErrors) -> CompiledLogin {
     }
     tokens(&login.scopes, "spec.login.scopes", errors);
     tokens(&login.acr_values, "spec.login.acrValues", errors);
-    for (index, resource) in login.resources.iter().enumerate() {
-        let absolute = url::Url::parse(resource).is_ok_and(|url| url.fragment().is_none());
-        if !absolute {
-            errors.push(
-                format!("spec.login.resources[{index}]"),
-                "must be an absolute URI without a fragment (RFC 8707, section 2)",
-            );
-        }
-    }
+    resources(&login.resources, "spec.login.resources", errors);
     for name in login.extra_parameters.keys() {
         if RESERVED_PARAMETERS.contains(&name.as_str()) {
             errors.push(
@@ -280,6 +211,18 @@ fn login(spec: &BffPolicySpec, errors: &mut FieldErrors) -> CompiledLogin {
         resources: login.resources.clone(),
         extra_parameters: BTreeMap::clone(&login.extra_parameters),
         user_info: login.user_info,
+    }
+}
+
+fn resources(values: &[String], field: &str, errors: &mut FieldErrors) {
+    for (index, resource) in values.iter().enumerate() {
+        let absolute = url::Url::parse(resource).is_ok_and(|url| url.fragment().is_none());
+        if !absolute {
+            errors.push(
+                format!("{field}[{index}]"),
+                "must be an absolute URI without a fragment (RFC 8707, section 2)",
+            );
+        }
     }
 }
 
@@ -336,14 +279,15 @@ fn session(spec: &BffPolicySpec, errors: &mut FieldErrors) -> CompiledSession {
     }
 }
 
-fn base_path(text: &str, errors: &mut FieldErrors) -> String {
+/// The prefix of endpoints of ours.
+fn plain_path(text: &str, field: &str, errors: &mut FieldErrors) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
     let segments_plain = text
         .strip_prefix('/')
         .is_some_and(|rest| rest.split('/').all(|s| !s.is_empty() && s.bytes().all(plain)));
     if !segments_plain {
         errors.push(
-            "spec.basePath",
+            field,
             "must be a path such as /bff, of letters, digits, '-' and '_', without a slash at its end",
         );
     }

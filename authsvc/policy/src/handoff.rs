@@ -4,15 +4,20 @@
 //! writer says must refuse it rather than enforce less. It must not put a credential anywhere but
 //! into its own key of the data, and no error quotes one.
 
+mod credentials;
+
 use std::collections::BTreeMap;
 
 use aws_lc_rs::digest::{Context, Digest, SHA256, digest};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use vestibule_crds::names::COMPILED_SECRET_PREFIX;
-pub use vestibule_crds::names::{COMPILED_KEY, CREDENTIAL_KEY};
+pub use vestibule_crds::names::{
+    AUTH_ZEN_CREDENTIAL_KEY, AUTHORITY_CREDENTIAL_PREFIX, COMPILED_KEY, CREDENTIAL_KEY,
+    OPEN_FGA_CREDENTIAL_KEY,
+};
 
-use crate::model::{CompiledPolicy, Credential, PolicyId};
+use crate::model::{CompiledPolicy, PolicyId};
 use crate::origin::Origin;
 
 /// The format that this version writes, and the only one that it reads.
@@ -96,8 +101,9 @@ impl Handoff {
         let mut data = BTreeMap::new();
         let state = match &self.state {
             State::Live(policy) => {
-                let credential = credential_of(policy).expose_secret().as_bytes().to_vec();
-                data.insert(CREDENTIAL_KEY.to_owned(), credential);
+                for (key, credential) in credentials::of(policy) {
+                    data.insert(key, credential.expose_secret().as_bytes().to_vec());
+                }
                 WireState::Live(&**policy)
             }
             State::Refused => WireState::Refused,
@@ -126,7 +132,8 @@ impl Handoff {
         if size(data) > MAX_SIZE {
             return Err(format!("is larger than {MAX_SIZE} bytes"));
         }
-        if let Some(key) = data.keys().find(|key| *key != COMPILED_KEY && *key != CREDENTIAL_KEY) {
+        if let Some(key) = data.keys().find(|key| *key != COMPILED_KEY && !credentials::is_key(key))
+        {
             return Err(format!("has an unknown key {key:?}"));
         }
         let Some(json) = data.get(COMPILED_KEY) else {
@@ -142,19 +149,18 @@ impl Handoff {
         }
         let envelope: Envelope<CompiledPolicy> = serde_json::from_slice(json)
             .map_err(|error| format!("{COMPILED_KEY} cannot be read: {error}"))?;
-        let credential = data.get(CREDENTIAL_KEY);
-        let state = match (envelope.state, credential) {
-            (WireState::Live(mut policy), Some(credential)) => {
-                attach(&mut policy, credential)?;
+        let state = match envelope.state {
+            WireState::Live(mut policy) => {
+                credentials::attach(&mut policy, data)?;
                 State::Live(Box::new(policy))
             }
-            (WireState::Live(_), None) => {
-                return Err(format!("is live, but has no {CREDENTIAL_KEY}"));
-            }
-            (_, Some(_)) => return Err(format!("has a {CREDENTIAL_KEY}, but is not live")),
-            (WireState::Refused, None) => State::Refused,
-            (WireState::Tombstone, None) => State::Tombstone,
+            WireState::Refused => State::Refused,
+            WireState::Tombstone => State::Tombstone,
         };
+        let is_live = matches!(state, State::Live(_));
+        if let Some(key) = data.keys().find(|key| !is_live && credentials::is_key(key)) {
+            return Err(format!("has a {key}, but is not live"));
+        }
         let handoff = Self {
             id: envelope.id,
             uid: envelope.uid,
@@ -178,28 +184,6 @@ impl Handoff {
             None => Ok(()),
         }
     }
-}
-
-fn credential_of(policy: &CompiledPolicy) -> &SecretString {
-    match &policy.client.credential {
-        Credential::Secret { value, .. } => value,
-        Credential::PrivateKey { pem, .. } => pem,
-    }
-}
-
-fn attach(policy: &mut CompiledPolicy, credential: &[u8]) -> Result<(), String> {
-    // The error of the conversion would hold the bytes.
-    let text = std::str::from_utf8(credential)
-        .map_err(|_| format!("{CREDENTIAL_KEY} is not UTF-8 text"))?;
-    if text.is_empty() {
-        return Err(format!("{CREDENTIAL_KEY} is empty"));
-    }
-    let held = match &mut policy.client.credential {
-        Credential::Secret { value, .. } => value,
-        Credential::PrivateKey { pem, .. } => pem,
-    };
-    *held = SecretString::from(text);
-    Ok(())
 }
 
 /// How large the data is: keys and values.

@@ -15,3 +15,4 @@ pub mod matching;
 pub mod model;
 pub mod origin;
 pub mod path;
+pub mod template;

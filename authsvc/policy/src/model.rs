@@ -4,10 +4,19 @@
 //! authsvc, which runs on it and on nothing else. It must not hold anything unresolved: no
 //! reference, no default still to be applied, no text still to be parsed.
 
+mod authority;
+mod hosted_backend;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+pub use self::authority::{
+    CompiledAuthZen, CompiledAuthority, CompiledBearer, CompiledCheck, CompiledDecisionPoint,
+    CompiledOpenFga, CompiledPermission, CompiledScope, Consistency, Obtain, OwnTokens,
+    TokenStorage,
+};
+pub use self::hosted_backend::{CompiledHostedBackend, HostedBackendFlavor};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -57,6 +66,18 @@ pub struct CompiledPolicy {
     pub session: CompiledSession,
     /// The rules, in the author's order; `matching::RouteTable` indexes them.
     pub routes: Vec<CompiledRoute>,
+    /// The Route Authorities; no two have the same base.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authorities: Vec<CompiledAuthority>,
+    /// Whether callers may bring a token instead of a session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bearer: Option<CompiledBearer>,
+    /// Who answers `OpenFga` checks; there where any asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_fga: Option<CompiledOpenFga>,
+    /// Who answers `AuthZen` checks; there where any asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_zen: Option<CompiledAuthZen>,
     /// Encodings admitted under prefixes.
     pub paths: Exceptions,
     /// Lower-case name of the custom header that counters cross-site forgery.
@@ -70,6 +91,9 @@ pub struct CompiledPolicy {
     pub logout: CompiledLogout,
     /// Prefix of our own endpoints, such as `/bff`.
     pub base_path: String,
+    /// Further endpoints of ours, for the SDKs of another product.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosted_backend: Option<CompiledHostedBackend>,
     /// Lower-case names of every header that any route sets, without `authorization` and `cookie`.
     /// Each is sent on every allow, empty where it has no value.
     pub upstream_headers: Vec<String>,
@@ -243,6 +267,12 @@ pub struct CompiledRequire {
     pub max_age: Option<u64>,
     /// Must be true over the claims.
     pub expression: Option<Expression>,
+    /// Scopes that the elevated token must have been granted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
+    /// What the user must be permitted to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permission: Option<CompiledCheck>,
 }
 
 /// What the app gets of the session.

@@ -11,10 +11,15 @@ use vestibule_crds::v1alpha1::{BffPolicy, BffProvider, SecretKeyRef};
 use vestibule_policy::compile::{Input, compile};
 use vestibule_policy::model::PolicyId;
 
-/// Every Secret exists but `missing`; `key.pem` is a key, everything else a word.
+/// Every Secret exists but `missing`; some keys are what they are called, everything else is a word.
 fn secret(reference: &SecretKeyRef) -> Result<SecretString, String> {
     match (reference.name.as_str(), reference.key.as_str()) {
         ("missing", key) => Err(format!("there is no key {key:?} in Secret \"missing\"")),
+        (_, "empty") => Ok("".into()),
+        (_, "two-lines") => Ok("a-secret-that-no-golden-shows\n".into()),
+        (_, "ca.pem") => {
+            Ok("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".into())
+        }
         (_, "key.pem") => Ok(include_str!("../testdata/p256-test-key.pem").into()),
         _ => Ok("a-secret-that-no-golden-shows".into()),
     }

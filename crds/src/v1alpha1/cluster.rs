@@ -5,7 +5,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::provider::default_request_timeout;
+use super::provider::{default_access_token_types, default_added_scopes, default_request_timeout};
 use super::{BffProviderSpec, SecretKeyRef, rules};
 use crate::bounds::list;
 
@@ -43,6 +43,19 @@ pub struct ClusterBffProviderSpec {
     #[schemars(transform = rules::request_timeout())]
     pub request_timeout: String,
 
+    /// The `typ` of the provider's access tokens where they are JWTs (RFC 9068, section 2.1), for
+    /// policies with `bearer`. Keycloak and others write `JWT`, as in ID tokens; these are then told
+    /// apart by what they say.
+    #[serde(default = "default_access_token_types")]
+    #[schemars(transform = rules::access_token_types())]
+    pub access_token_types: Vec<String>,
+
+    /// The scopes that the provider grants without being asked, such as Keycloak's default client
+    /// scopes. An elevated token with any other that was not asked for is refused.
+    #[serde(default = "default_added_scopes")]
+    #[schemars(transform = rules::added_scopes())]
+    pub added_scopes: Vec<String>,
+
     /// The namespaces whose policies may name this provider, by their labels. Default: every
     /// namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,6 +72,8 @@ impl ClusterBffProviderSpec {
             issuer: self.issuer.clone(),
             ca_bundle_ref: self.ca_bundle_ref.clone(),
             request_timeout: self.request_timeout.clone(),
+            access_token_types: self.access_token_types.clone(),
+            added_scopes: self.added_scopes.clone(),
         }
     }
 }

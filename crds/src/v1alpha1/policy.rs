@@ -7,7 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::rules;
-use super::{BffPolicyStatus, Paths, Route, TargetRef};
+use super::{
+    AuthZen, Authority, Bearer, BffPolicyStatus, HostedBackend, OpenFga, Paths, Route, TargetRef,
+};
 use crate::bounds::{block, list, text};
 
 /// Protects one app: who logs in where, how long a session lives, and what each route asks for.
@@ -69,6 +71,25 @@ pub struct BffPolicySpec {
     #[schemars(transform = list(256, block()))]
     pub routes: Vec<Route>,
 
+    /// Route Authorities: API route hierarchies with elevated tokens of their own. Bases are disjoint
+    /// or nested.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = rules::authorities())]
+    pub authorities: Vec<Authority>,
+
+    /// Callers below the authorities' bases that bring an access token instead of a session. Default:
+    /// none; a token that a client brings then counts for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bearer: Option<Bearer>,
+
+    /// The OpenFGA server that `openFga` checks ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_fga: Option<OpenFga>,
+
+    /// The decision point that `authZen` checks ask (OpenID AuthZEN Authorization API 1.0).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_zen: Option<AuthZen>,
+
     /// Exceptions to canonical paths. Without them a path with an encoded slash, a dot segment, a
     /// `;` and the like is refused with 403.
     #[serde(default)]
@@ -91,6 +112,11 @@ pub struct BffPolicySpec {
     #[serde(default = "default_base_path")]
     #[schemars(transform = rules::base_path())]
     pub base_path: String,
+
+    /// Endpoints in the shape that another product's SDKs expect, beside those below `basePath`.
+    /// Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosted_backend: Option<HostedBackend>,
 }
 
 fn default_base_path() -> String {

@@ -39,6 +39,27 @@ pub struct BffProviderSpec {
     #[serde(default = "default_request_timeout")]
     #[schemars(transform = rules::request_timeout())]
     pub request_timeout: String,
+
+    /// The `typ` of the provider's access tokens where they are JWTs (RFC 9068, section 2.1), for
+    /// policies with `bearer`. Keycloak and others write `JWT`, as in ID tokens; these are then told
+    /// apart by what they say.
+    #[serde(default = "default_access_token_types")]
+    #[schemars(transform = rules::access_token_types())]
+    pub access_token_types: Vec<String>,
+
+    /// The scopes that the provider grants without being asked, such as Keycloak's default client
+    /// scopes. An elevated token with any other that was not asked for is refused.
+    #[serde(default = "default_added_scopes")]
+    #[schemars(transform = rules::added_scopes())]
+    pub added_scopes: Vec<String>,
+}
+
+pub(super) fn default_access_token_types() -> Vec<String> {
+    vec!["at+jwt".to_owned()]
+}
+
+pub(super) fn default_added_scopes() -> Vec<String> {
+    vec!["openid".to_owned()]
 }
 
 pub(super) fn default_request_timeout() -> String {

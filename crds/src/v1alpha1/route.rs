@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rules;
+use super::{PermissionCheck, rules};
 use crate::bounds::{block, list, text};
 
 /// One rule: the requests it matches, what they need, and what the app gets.
@@ -76,7 +76,7 @@ pub enum Unauthenticated {
 }
 
 /// What the session must fulfil.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = rules::require())]
 pub struct Require {
@@ -94,6 +94,15 @@ pub struct Require {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = text(1024))]
     pub expression: Option<String>,
+    /// Scopes that the elevated token must have been granted, all of them; below the base of an
+    /// authority that lists them. Those not asked for yet lead to its mediation (401 Mediation
+    /// Advised), those not granted to 401.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = rules::required_scopes())]
+    pub scopes: Vec<String>,
+    /// What the user must be permitted to do; a refusal is 403, no answer 503.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permission: Option<PermissionCheck>,
 }
 
 /// What the app gets of the session.

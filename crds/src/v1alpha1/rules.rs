@@ -254,8 +254,9 @@ pub(super) fn route() -> Bounds {
 /// What a rule requires.
 pub(super) fn require() -> Bounds {
     block().rule(
-        "has(self.acr) || has(self.maxAge) || has(self.expression)",
-        "is empty: give acr, maxAge or expression",
+        "has(self.acr) || has(self.maxAge) || has(self.expression) || has(self.permission) || \
+         (has(self.scopes) && size(self.scopes) > 0)",
+        "is empty: give acr, maxAge, expression, scopes or permission",
     )
 }
 
@@ -319,4 +320,125 @@ pub(super) fn selector() -> Bounds {
             "write operator In or NotIn with values, or Exists or DoesNotExist without",
         );
     block().field("matchLabels", map(32, text(63))).field("matchExpressions", list(32, expression))
+}
+
+/// A scope of an authority: it stands in headers in quotes.
+pub(super) fn scope() -> Bounds {
+    text(256).rule(
+        r"self.matches(r'^[!#-\[\]-~]+$')",
+        "must be visible ASCII without spaces, quotes and backslashes",
+    )
+}
+
+/// Route Authorities.
+pub(super) fn authorities() -> Bounds {
+    list(32, block()).keyed_by(&["base"])
+}
+
+/// What an authority cannot say together.
+pub(super) fn authority() -> Bounds {
+    block().rule(
+        "self.obtain == 'AuthorizationCode' || !(has(self.acr) || has(self.maxAge))",
+        "acr and maxAge need obtain AuthorizationCode: a token exchange authenticates nobody",
+    )
+}
+
+/// The base of an authority.
+pub(super) fn authority_base() -> Bounds {
+    text(256).rule(
+        "self.matches(r'^(/[-_.~A-Za-z0-9]+)+$')",
+        "must be a path such as /api/production, of letters, digits and -_.~, without a slash at its end",
+    )
+}
+
+/// The scopes of an authority.
+pub(super) fn authority_scopes() -> Bounds {
+    list(64, block()).some().keyed_by(&["name"])
+}
+
+/// The permissions of an authority.
+pub(super) fn permissions() -> Bounds {
+    list(64, block()).keyed_by(&["name"])
+}
+
+/// One permission of an authority.
+pub(super) fn permission() -> Bounds {
+    block().rule(
+        "has(self.check) || size(self.scopes) > 0",
+        "everybody would have it: give scopes, a check, or both",
+    )
+}
+
+/// The scopes that a permission needs. A rule for each would cost more than an API server grants:
+/// they are the authority's, which have it.
+pub(super) fn permission_scopes() -> Bounds {
+    list(16, text(256).not_empty()).set()
+}
+
+/// The scopes that a rule of routes needs.
+pub(super) fn required_scopes() -> Bounds {
+    list(16, scope()).set()
+}
+
+/// Who is asked.
+pub(super) fn permission_check() -> Bounds {
+    block().rule(
+        "[has(self.expression), has(self.openFga), has(self.authZen)].filter(given, given).size() == 1",
+        "give one of expression, openFga and authZen",
+    )
+}
+
+/// A name of a relation, an action or a type.
+pub(super) fn relation() -> Bounds {
+    text(50)
+        .rule("self.matches(r'^[A-Za-z0-9_.-]+$')", "must be of letters, digits, '_', '-' and '.'")
+}
+
+/// The URL of a server that is asked.
+pub(super) fn endpoint() -> Bounds {
+    text(2048).rule(
+        r"self.matches(r'(?i)^https?://[^/?#@\s]+(/[^?#\s]*)?$')",
+        "write an https URL without user, query and fragment",
+    )
+}
+
+/// An id that OpenFGA gave.
+pub(super) fn ulid() -> Bounds {
+    text(26).rule(
+        "self.matches(r'^[0-9A-HJKMNP-TV-Z]{26}$')",
+        "write the 26 characters that OpenFGA shows",
+    )
+}
+
+/// How long a decision may take.
+pub(super) fn decision_timeout() -> Bounds {
+    duration().rule(
+        "!self.matches(r'^([0-9]{1,5}(h|m|s|ms)){1,4}$') || \
+         (duration(self) >= duration('100ms') && duration(self) <= duration('10s'))",
+        "must be between 100ms and 10s",
+    )
+}
+
+/// How long a decision counts.
+pub(super) fn cache_for() -> Bounds {
+    duration().rule(
+        "!self.matches(r'^([0-9]{1,5}(h|m|s|ms)){1,4}$') || duration(self) <= duration('5m')",
+        "must be at most 5m: for so long a change at the server goes unseen",
+    )
+}
+
+/// Audiences of bearer tokens.
+pub(super) fn audiences() -> Bounds {
+    list(16, text(1024).not_empty()).some().set()
+}
+
+/// What a provider writes into the headers of its access tokens.
+pub(super) fn access_token_types() -> Bounds {
+    list(8, text(64).rule("self.matches(r'^[-+./A-Za-z0-9]+$')", "write a typ such as at+jwt"))
+        .some()
+}
+
+/// The scopes that a provider adds.
+pub(super) fn added_scopes() -> Bounds {
+    list(64, token())
 }

@@ -1,4 +1,4 @@
-//! The client's registration at the provider.
+//! A registration at the provider: the policy's, or an authority's own.
 
 use secrecy::{ExposeSecret as _, SecretString};
 use vestibule_crds::v1alpha1::{Client, PrivateKeyJwt};
@@ -7,45 +7,45 @@ use super::SecretLookup;
 use crate::error::FieldErrors;
 use crate::model::{CompiledClient, Credential};
 
-/// Resolves the client; `None` where its credential is not usable, with an error pushed.
+/// Resolves the client of a field; `None` where its credential is not usable, with an error pushed.
 pub(super) fn compile(
     client: &Client,
+    field: &str,
     secrets: SecretLookup<'_>,
     errors: &mut FieldErrors,
 ) -> Option<CompiledClient> {
     if client.id.is_empty() {
-        errors.push("spec.client.id", "must be the client identifier that the provider gave");
+        errors.push(format!("{field}.id"), "must be the client identifier that the provider gave");
     }
     let credential = match (&client.secret_ref, &client.private_key_jwt) {
         (Some(reference), None) => {
-            let value = found(secrets(reference), "spec.client.secretRef", errors)?;
+            let value = found(secrets(reference), &format!("{field}.secretRef"), errors)?;
             Credential::Secret { method: client.auth_method, value }
         }
         (None, Some(jwt)) => {
             if client.auth_method.is_some() {
                 errors.push(
-                    "spec.client.authMethod",
+                    format!("{field}.authMethod"),
                     "is for a client secret: remove it, privateKeyJwt says enough",
                 );
             }
-            private_key(jwt, secrets, errors)?
+            private_key(jwt, &format!("{field}.privateKeyJwt"), secrets, errors)?
         }
         (None, None) => {
-            errors.push(
-                "spec.client",
-                "give secretRef or privateKeyJwt: Vestibule is a confidential client",
-            );
+            errors
+                .push(field, "give secretRef or privateKeyJwt: Vestibule is a confidential client");
             return None;
         }
         (Some(_), Some(_)) => {
-            errors.push("spec.client", "give either secretRef or privateKeyJwt, not both");
+            errors.push(field, "give either secretRef or privateKeyJwt, not both");
             return None;
         }
     };
     Some(CompiledClient { id: client.id.clone(), credential })
 }
 
-fn found(
+/// The text of a Secret, which is not empty.
+pub(super) fn found(
     secret: Result<SecretString, String>,
     field: &str,
     errors: &mut FieldErrors,
@@ -65,15 +65,14 @@ fn found(
 
 fn private_key(
     jwt: &PrivateKeyJwt,
+    field: &str,
     secrets: SecretLookup<'_>,
     errors: &mut FieldErrors,
 ) -> Option<Credential> {
-    let pem = found(secrets(&jwt.key_ref), "spec.client.privateKeyJwt.keyRef", errors)?;
+    let key_ref = format!("{field}.keyRef");
+    let pem = found(secrets(&jwt.key_ref), &key_ref, errors)?;
     let Some(der) = pem_block(pem.expose_secret(), "PRIVATE KEY") else {
-        errors.push(
-            "spec.client.privateKeyJwt.keyRef",
-            "must be a PKCS#8 key in PEM (-----BEGIN PRIVATE KEY-----)",
-        );
+        errors.push(key_ref, "must be a PKCS#8 key in PEM (-----BEGIN PRIVATE KEY-----)");
         return None;
     };
     let elliptic = aws_lc_rs::signature::EcdsaKeyPair::from_pkcs8(
@@ -87,15 +86,12 @@ fn private_key(
         (None | Some("RS256"), _, true) => "RS256",
         (Some("PS256"), _, true) => "PS256",
         (_, false, false) => {
-            errors.push(
-                "spec.client.privateKeyJwt.keyRef",
-                "must be a P-256 key, or an RSA key of at least 2048 bits",
-            );
+            errors.push(key_ref, "must be a P-256 key, or an RSA key of at least 2048 bits");
             return None;
         }
         (Some(other), ..) => {
             errors.push(
-                "spec.client.privateKeyJwt.algorithm",
+                format!("{field}.algorithm"),
                 format!(
                     "{other:?} does not fit the key: ES256 goes with P-256, RS256 and PS256 with RSA"
                 ),

@@ -5,9 +5,10 @@ use vestibule_crds::v1alpha1::{
     UpstreamAuthorization,
 };
 
+use super::authorities::{needed, scope};
+use super::checks::{self, Place, expression};
 use super::{header_name, seconds};
 use crate::error::FieldErrors;
-use crate::expression::Expression;
 use crate::matching::{self, RouteKey};
 use crate::model::{CompiledHeader, CompiledRequire, CompiledRoute, CompiledUpstream};
 use crate::path::CanonicalPath;
@@ -58,12 +59,9 @@ pub(super) fn compile(
         .routes
         .iter()
         .enumerate()
-        .map(|(index, route)| compile_one(route, &format!("spec.routes[{index}]"), errors))
+        .map(|(index, route)| compile_one(route, &format!("spec.routes[{index}]"), spec, errors))
         .collect();
-    let keys: Vec<RouteKey> = routes
-        .iter()
-        .map(|r| RouteKey { path: r.path.clone(), exact: r.exact, methods: r.methods.clone() })
-        .collect();
+    let keys: Vec<RouteKey> = routes.iter().map(key).collect();
     for (first, second) in matching::conflicts(&keys) {
         errors.push(
             format!("spec.routes[{second}].path"),
@@ -82,6 +80,11 @@ pub(super) fn compile(
     routes
 }
 
+/// What a rule matches by.
+pub(super) fn key(route: &CompiledRoute) -> RouteKey {
+    RouteKey { path: route.path.clone(), exact: route.exact, methods: route.methods.clone() }
+}
+
 /// The names of every header that any rule sets, sorted, each once.
 pub(super) fn header_names(routes: &[CompiledRoute]) -> Vec<String> {
     let mut names: Vec<String> =
@@ -97,7 +100,12 @@ pub(super) fn is_reserved(name: &str) -> bool {
         || RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-fn compile_one(route: &Route, field: &str, errors: &mut FieldErrors) -> CompiledRoute {
+fn compile_one(
+    route: &Route,
+    field: &str,
+    spec: &BffPolicySpec,
+    errors: &mut FieldErrors,
+) -> CompiledRoute {
     let path = CanonicalPath::parse(&route.path).map_or_else(
         |why| {
             errors.push(
@@ -136,44 +144,74 @@ fn compile_one(route: &Route, field: &str, errors: &mut FieldErrors) -> Compiled
             "only a route with access Session can require something of it: remove one of the two",
         );
     }
+    let exact = route.path_type == PathType::Exact;
+    let place = Place::Route { path: &path, exact };
+    let require = require(route.require.as_ref(), place, field, spec, errors);
     CompiledRoute {
         path,
-        exact: route.path_type == PathType::Exact,
+        exact,
         methods: route.methods.clone(),
         access: route.access,
         unauthenticated: route.unauthenticated,
-        require: require(route.require.as_ref(), field, errors),
+        require,
         upstream: upstream(&route.upstream, field, errors),
     }
 }
 
-fn require(require: Option<&Require>, field: &str, errors: &mut FieldErrors) -> CompiledRequire {
+fn require(
+    require: Option<&Require>,
+    place: Place<'_>,
+    field: &str,
+    spec: &BffPolicySpec,
+    errors: &mut FieldErrors,
+) -> CompiledRequire {
     let Some(require) = require else { return CompiledRequire::default() };
+    let field = format!("{field}.require");
     if *require == Require::default() {
-        errors.push(format!("{field}.require"), "is empty: give acr, maxAge or expression");
+        errors.push(&field, "is empty: give acr, maxAge, expression, scopes or permission");
     }
-    if require.acr.as_deref().is_some_and(|acr| {
-        acr.is_empty() || !acr.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\'))
-    }) {
-        errors.push(format!("{field}.require.acr"), "must be visible ASCII without quotes");
+    if let Some(text) = &require.acr {
+        acr(text, &format!("{field}.acr"), errors);
     }
-    let max_age = require
-        .max_age
-        .as_deref()
-        .map(|text| seconds(text, &format!("{field}.require.maxAge"), errors));
-    if max_age.is_some_and(|age| age < MIN_MAX_AGE) {
-        errors.push(
-            format!("{field}.require.maxAge"),
-            "must be at least 30s: a login takes a while, and would be too old on its return",
-        );
+    let max_age_field = format!("{field}.maxAge");
+    let age = require.max_age.as_deref().map(|text| {
+        let age = seconds(text, &max_age_field, errors);
+        max_age(age, &max_age_field, errors);
+        age
+    });
+    needed(&require.scopes, &format!("{field}.scopes"), errors);
+    for (index, name) in require.scopes.iter().enumerate() {
+        scope(name, &format!("{field}.scopes[{index}]"), errors);
     }
+    let source = require.expression.as_deref();
+    let permission = require.permission.as_ref();
     CompiledRequire {
         acr: require.acr.clone(),
-        max_age,
-        expression: require
-            .expression
-            .as_deref()
-            .and_then(|source| expression(source, &format!("{field}.require.expression"), errors)),
+        max_age: age,
+        expression: source
+            .and_then(|source| expression(source, &format!("{field}.expression"), errors)),
+        scopes: require.scopes.clone(),
+        permission: permission.and_then(|check| {
+            checks::compile(check, place, &format!("{field}.permission"), spec, errors)
+        }),
+    }
+}
+
+/// An authentication context class: sent among others, and shown in quotes.
+pub(super) fn acr(text: &str, field: &str, errors: &mut FieldErrors) {
+    let plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\');
+    if text.is_empty() || !text.bytes().all(plain) {
+        errors.push(field, "must be visible ASCII without quotes");
+    }
+}
+
+/// The greatest age of an authentication.
+pub(super) fn max_age(seconds: u64, field: &str, errors: &mut FieldErrors) {
+    if seconds < MIN_MAX_AGE {
+        errors.push(
+            field,
+            "must be at least 30s: a login takes a while, and would be too old on its return",
+        );
     }
 }
 
@@ -203,8 +241,4 @@ fn upstream(upstream: &Upstream, field: &str, errors: &mut FieldErrors) -> Compi
         audience: upstream.audience.clone(),
         headers,
     }
-}
-
-fn expression(source: &str, field: &str, errors: &mut FieldErrors) -> Option<Expression> {
-    Expression::parse(source).map_err(|message| errors.push(field, message)).ok()
 }
