@@ -61,6 +61,10 @@ scale: setup ## Thousands of policies on a real API server: times, memory, write
 	VESTIBULE_BIN_DIR=$(CARGO_TARGET_DIR)/release $(CARGO_TARGET_DIR)/release/scale \
 		$(or $(N),1000 10000)
 
+.PHONY: instructions
+instructions: ## Instructions of a plain and of an elevated warm check (needs valgrind).
+	$(CARGO) bench --locked -p vestibule-authsvc --bench instructions
+
 # In CI the same test runs 1,000 rounds.
 .PHONY: races
 races: setup binaries ## 10,000 rounds of a check against a logout, over three replicas.

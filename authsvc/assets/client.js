@@ -1,7 +1,7 @@
 // The browser's side of Vestibule: who is logged in, login, logout, a `fetch` that passes the forgery
-// check, pages that show the end of a session, and forms that survive it. Served below the policy's
-// base path; the other endpoints are its neighbours. What is exported is here; the parts in `client/`
-// come after it in the same file.
+// check, pages that show the end of a session, forms that survive it, and what the user may do. Served
+// below the policy's base path; the other endpoints are its neighbours. What is exported is here and in
+// `client/authorize.js`; the parts in `client/` come after it in the same file.
 
 const BASE = new URL(".", import.meta.url);
 const CSRF_HEADER = "X-Bff";
@@ -57,13 +57,15 @@ export async function logout({ everywhere = false } = {}) {
 
 /**
  * The browser's `fetch`, which on the app's origin also sends the session cookie and the header of
- * the forgery check. A 401 is returned like any other response.
+ * the forgery check. A 401 is returned like any other response; `mediationOf` says whether an elevated
+ * token would help.
  * @param {RequestInfo | URL} input
  * @param {RequestInit} [init]
  * @returns {Promise<Response>}
  */
 async function request(input, init) {
   const response = await call(input, init);
+  await noteAdvice(response);
   // The app may have 401s of its own, so it is asked what this one means.
   if (response.status === 401 && watching && known.session) check();
   return response;
@@ -149,6 +151,7 @@ export async function keep(form) {
 export async function submit(form, { submitter = null, ...init } = {}) {
   if (!kept.has(form)) kept.set(form, known.session?.subject);
   const response = await call(...requestOf(form, submitter, init));
+  await noteAdvice(response);
   if (response.status !== 401) return response;
   leavingUntil = Infinity;
   const isOver = await session({ peek: true }).then((found) => !found, () => false);
@@ -172,7 +175,7 @@ async function call(input, init) {
 async function failure(response) {
   const problem = await response.json().catch(() => ({}));
   const error = new Error(problem.detail ?? problem.title ?? `HTTP ${response.status}`);
-  return Object.assign(error, { status: response.status, problem });
+  return Object.assign(error, { status: response.status, code: codeOf(problem), problem });
 }
 
 function loginUrl(returnTo) {

@@ -107,6 +107,55 @@ pub fn session_ended(policy: &PolicyId, key: &StoreKey, session: &Session, endin
     );
 }
 
+/// A caller got an elevated token of a Route Authority, with these scopes; `key` is the session's, where
+/// they have one.
+pub fn elevated(
+    policy: &PolicyId,
+    key: Option<&StoreKey>,
+    subject: &str,
+    issuer: &str,
+    base: &str,
+    granted: &[String],
+) {
+    tracing::info!(
+        target: TARGET,
+        event = "elevated",
+        policy = %policy,
+        session = key.map(StoreKey::name),
+        subject,
+        issuer,
+        base,
+        scopes = granted.join(" "),
+        "audit"
+    );
+}
+
+/// A caller got no elevated token. Who it would have been is not known, or not believed.
+pub fn elevation_refused(policy: &PolicyId, base: &str, reason: &'static str) {
+    tracing::info!(target: TARGET, event = "elevation_refused", policy = %policy, base, reason, "audit");
+}
+
+/// An elevated token ended before its session did.
+pub fn elevation_ended(
+    policy: &PolicyId,
+    key: &StoreKey,
+    session: &Session,
+    base: &str,
+    reason: &str,
+) {
+    tracing::info!(
+        target: TARGET,
+        event = "elevation_ended",
+        policy = %policy,
+        session = key.name(),
+        subject = session.subject,
+        issuer = session.issuer,
+        base,
+        reason,
+        "audit"
+    );
+}
+
 #[cfg(test)]
 #[path = "audit/tests.rs"]
 mod tests;

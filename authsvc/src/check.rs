@@ -2,10 +2,11 @@
 //!
 //! `parse (per gateway) → policy → session → decide → render (per gateway)`: only the first and the
 //! last know the gateway. Where the session's tokens are over, they are refreshed, and it is decided
-//! once more. Nothing here may fail open: every way out that is not an explicit allow
-//! refuses, and an allow is exactly 200 with an empty body.
+//! once more. Below the base of a Route Authority, `elevated` decides. Nothing here may fail open: every
+//! way out that is not an explicit allow refuses, and an allow is exactly 200 with an empty body.
 
 pub mod decide;
+mod elevated;
 pub mod gateway;
 pub mod grant;
 mod header_list;
@@ -17,19 +18,27 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
 use tokio::time::Instant;
-use vestibule_policy::model::CompiledRoute;
+use vestibule_policy::model::{CompiledCheck, CompiledRoute};
 
 use crate::app::App;
 use crate::audit;
+use crate::caller::Caller;
 use crate::clock::Timestamp;
 use crate::endpoints::current_session_of;
+use crate::permissions::Question;
 use crate::policies::{LivePolicy, Lookup};
+use crate::session::Claims;
 use crate::session::refresh::Refreshed;
 use crate::session::service::Loaded;
 use crate::session::store::StoreError;
 use decide::{Decision, Refusal};
+use elevated::Below;
 use gateway::Dialect;
+use grant::Identity;
 use request::CheckRequest;
+
+/// The outcome's label and the headers for the app, or why it does not pass.
+type Outcome = Result<(&'static str, HeaderMap), Refusal>;
 
 /// Answers `/check/{dialect}/{namespace}/{policy}`.
 pub async fn check(
@@ -83,11 +92,7 @@ async fn answer(
 }
 
 /// Decides one request and, where it may pass, makes the headers for the app.
-async fn evaluate(
-    app: &App,
-    policy: &Arc<LivePolicy>,
-    request: &CheckRequest,
-) -> Result<(&'static str, HeaderMap), Refusal> {
+async fn evaluate(app: &App, policy: &Arc<LivePolicy>, request: &CheckRequest) -> Outcome {
     if policy.is_own_path(request.target.path.as_str()) {
         // The gateway should send these to the browser port. Allowing would show the app's own
         // pages there to anyone, and a login redirect would loop.
@@ -101,6 +106,25 @@ async fn evaluate(
     let rule = policy
         .rule_for(request.facts.method.as_str(), &request.target)
         .map_err(|_| Refusal::Forbidden("path"))?;
+    let authority =
+        policy.authority_for(&request.target).map_err(|_| Refusal::Forbidden("path"))?;
+    match authority.filter(|_| decide::needs_session(rule, request)) {
+        Some(authority) => {
+            let below = Below { app, policy, authority, rule, request };
+            // Boxed, as all that is large and rare: every other check would carry its size along.
+            Box::pin(elevated::evaluate(below)).await
+        }
+        None => by_session(app, policy, rule, request).await,
+    }
+}
+
+/// Where the session is all that counts.
+async fn by_session(
+    app: &App,
+    policy: &Arc<LivePolicy>,
+    rule: &CompiledRoute,
+    request: &CheckRequest,
+) -> Outcome {
     let mut loaded = if decide::needs_session(rule, request) {
         current_session_of(app, policy, &request.cookies)
             .await
@@ -115,27 +139,91 @@ async fn evaluate(
         now = app.clock.now();
         decision = decide_on(policy, rule, request, loaded.as_ref(), now);
     }
+    let forwards = rule.upstream.authorization;
     if matches!(decision, Decision::Allow(true) | Decision::Refuse(Refusal::Forbidden("require")))
         && let Some(loaded) = &loaded
-        && decide::is_refresh_due(rule, &loaded.session, now, loaded.key.digest()[0])
+        && decide::is_refresh_due(forwards, &loaded.session, now, jitter(loaded))
     {
         app.sessions.refresh_soon(policy, loaded);
     }
     match decision {
         Decision::Allow(identity) => {
-            let session = loaded.as_ref().filter(|_| identity).map(|loaded| &*loaded.session);
-            let headers = grant::headers(policy, rule, request, session, now)?;
-            Ok((if session.is_some() { "allow" } else { "allow_anonymous" }, headers))
-        }
-        Decision::Refuse(refusal) => {
-            if let (Refusal::Forbidden(reason @ "require"), Some(loaded)) = (&refusal, &loaded) {
-                audit::check_refused(&policy.compiled.id, &loaded.key, &loaded.session, reason);
+            let known = loaded.as_ref().filter(|_| identity);
+            if let (Some(check), Some(loaded)) = (&rule.require.permission, known) {
+                let user = User::of_session(loaded);
+                Box::pin(permitted(app, policy, check, request, user)).await?;
             }
-            Err(refusal)
+            let identity = known.map(|loaded| Identity::Session(&loaded.session));
+            let headers = grant::headers(policy, rule, request, identity, now)?;
+            Ok((if known.is_some() { "allow" } else { "allow_anonymous" }, headers))
         }
+        Decision::Refuse(refusal) => Err(refused(policy, loaded.as_ref(), refusal)),
         // Its new tokens are over as well.
         Decision::Refresh => Err(Refusal::Unavailable),
     }
+}
+
+/// A refusal, with its line in the audit trail where somebody wanted more than they may.
+fn refused(policy: &LivePolicy, loaded: Option<&Loaded>, refusal: Refusal) -> Refusal {
+    if let (Refusal::Forbidden(reason @ ("require" | "permission")), Some(loaded)) =
+        (&refusal, loaded)
+    {
+        audit::check_refused(&policy.compiled.id, &loaded.key, &loaded.session, reason);
+    }
+    refusal
+}
+
+/// Of whom it is asked whether they may do something.
+#[derive(Clone, Copy)]
+struct User<'a> {
+    subject: &'a str,
+    claims: &'a Claims,
+    session: Option<&'a Loaded>,
+}
+
+impl<'a> User<'a> {
+    fn of_session(loaded: &'a Loaded) -> Self {
+        let Loaded { session, .. } = loaded;
+        Self { subject: &session.subject, claims: &session.claims, session: Some(loaded) }
+    }
+
+    fn of(caller: &'a Caller) -> Self {
+        match caller {
+            Caller::Session(loaded) => Self::of_session(loaded),
+            Caller::Bearer(token) => {
+                Self { subject: &token.subject, claims: &token.claims, session: None }
+            }
+        }
+    }
+}
+
+/// Refuses what the user is not permitted to do.
+async fn permitted(
+    app: &App,
+    policy: &LivePolicy,
+    check: &CompiledCheck,
+    request: &CheckRequest,
+    user: User<'_>,
+) -> Result<(), Refusal> {
+    let User { subject, claims, session } = user;
+    let path = Some(request.target.path.as_str());
+    let question = Question { check, subject, claims, path };
+    let answers = policy.decisions.ask(&[question]).await;
+    let (outcome, result) = match answers.as_deref() {
+        Ok([true]) => ("granted", Ok(())),
+        Ok(_) => ("denied", Err(refused(policy, session, Refusal::Forbidden("permission")))),
+        Err(error) => {
+            tracing::warn!(policy = %policy.compiled.id, %error, "check refused");
+            ("unavailable", Err(Refusal::Undecided))
+        }
+    };
+    app.metrics.permission_check(question.source(), outcome);
+    result
+}
+
+/// Spreads what is done for sessions that began together.
+fn jitter(loaded: &Loaded) -> u8 {
+    loaded.key.digest()[0]
 }
 
 fn decide_on(
@@ -146,7 +234,8 @@ fn decide_on(
     now: Timestamp,
 ) -> Decision {
     let session = loaded.map(|loaded| &*loaded.session);
-    decide::decide(&policy.compiled, rule, request, session, now)
+    let forwards = rule.upstream.authorization;
+    decide::decide(&policy.compiled, rule, forwards, request, session, now)
 }
 
 /// The session with new tokens; `None`: the provider ended it.

@@ -8,6 +8,12 @@ use http::header::COOKIE;
 
 /// The prefix of the login transaction cookies.
 pub const LOGIN_COOKIE_PREFIX: &str = "__Host-bff-login-";
+/// The prefix of the cookies with elevated access tokens.
+pub const ACCESS_COOKIE_PREFIX: &str = "__Secure-bff-at-";
+/// The prefix of the cookies with elevated refresh tokens.
+pub const REFRESH_COOKIE_PREFIX: &str = "__Secure-bff-rt-";
+/// All that names of our cookies begin with, but for the session cookie.
+const OUR_PREFIXES: [&str; 3] = [LOGIN_COOKIE_PREFIX, ACCESS_COOKIE_PREFIX, REFRESH_COOKIE_PREFIX];
 
 /// The cookies of one request, over any number of `Cookie` fields (RFC 6265bis, 4.2.1).
 #[derive(Clone, Debug, Default)]
@@ -47,15 +53,16 @@ impl Cookies {
         self.pairs.iter().map(|(name, _)| name.as_str()).filter(move |n| n.starts_with(prefix))
     }
 
-    /// The `Cookie` header for the app: all but the session cookie and the login cookies, compared
-    /// without case so that no look-alike passes either. Empty where nothing is left.
+    /// The `Cookie` header for the app: all but the session cookie and those of logins and elevated
+    /// tokens, compared without case so that no look-alike passes either. Empty where nothing is left.
     #[must_use]
     pub fn without_ours(&self, session_cookie: &str) -> String {
+        let begins = |name: &str, prefix: &str| {
+            name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        };
         let ours = |name: &str| {
             name.eq_ignore_ascii_case(session_cookie)
-                || name
-                    .get(..LOGIN_COOKIE_PREFIX.len())
-                    .is_some_and(|start| start.eq_ignore_ascii_case(LOGIN_COOKIE_PREFIX))
+                || OUR_PREFIXES.iter().any(|prefix| begins(name, prefix))
         };
         let rest: Vec<String> = self
             .pairs
@@ -98,5 +105,53 @@ mod tests {
         let mixed = cookies(b"odd=\xe4; __Host-bff=x; theme=dark");
         assert_eq!(mixed.one("__Host-bff"), Some("x"));
         assert_eq!(mixed.without_ours("__Host-bff"), "theme=dark");
+    }
+
+    #[test]
+    fn the_app_sees_none_of_our_cookies_in_any_case_spelling() {
+        for ours in [
+            "__Host-bff",
+            "__host-BFF",
+            "__Host-bff-login-1",
+            "__HOST-bff-LOGIN-",
+            "__Secure-bff-at-aB3_-xyzaB3_-xyz",
+            "__Secure-bff-rt-aB3_-xyzaB3_-xyz",
+            "__secure-bff-AT-x",
+            "__SECURE-BFF-RT-X",
+            "__Secure-bff-at-",
+        ] {
+            let mixed = cookies(format!("a=b; {ours}=canary; {ours}=canary;c=d").as_bytes());
+            assert_eq!(mixed.without_ours("__Host-bff"), "a=b; c=d", "{ours}");
+        }
+    }
+
+    #[test]
+    fn cookies_of_the_app_with_names_like_ours_pass() {
+        for theirs in [
+            "__Secure-bff",
+            "__Secure-bff-at",
+            "__Secure-bff-xt-1",
+            "__Secure-bff_at-1",
+            "Secure-bff-at-1",
+            "x__Secure-bff-at-1",
+            "__Host-bff-at-1",
+            // Whose prefix ends within a character.
+            "__Secure-bff-at\u{20ac}",
+        ] {
+            let mixed = cookies(format!("{theirs}=b").as_bytes());
+            assert_eq!(mixed.without_ours("__Host-bff"), format!("{theirs}=b"), "{theirs}");
+        }
+    }
+
+    #[test]
+    fn a_look_alike_of_an_elevated_token_is_never_read() {
+        let name = format!("{ACCESS_COOKIE_PREFIX}aB");
+        for planted in ["__secure-bff-at-aB", "__Secure-bff-AT-aB", "__Secure-bff-at-ab"] {
+            assert_eq!(cookies(format!("{planted}=x").as_bytes()).one(&name), None, "{planted}");
+        }
+        let twice = cookies(format!("{name}=x; {name}=x").as_bytes());
+        assert_eq!(twice.one(&name), None);
+        let beside = cookies(format!("__Secure-bff-AT-aB=x; {name}=y").as_bytes());
+        assert_eq!(beside.one(&name), Some("y"));
     }
 }

@@ -3,20 +3,26 @@
 //! The policy of a request comes from its `Host`, and scheme and host of every URL built here come
 //! from the policy. `crate::router` shows which endpoint is where.
 
+pub mod authorize;
 pub mod backchannel;
 pub mod callback;
 pub mod cors;
 mod ending;
 pub mod frontchannel;
+pub mod hosted_backend;
 pub mod login;
 pub mod logout;
 pub mod pages;
+pub mod protected_resource;
 pub mod scripts;
 pub mod session;
+mod transaction;
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
+use http::header::{CACHE_CONTROL, LOCATION, REFERRER_POLICY, SET_COOKIE};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use vestibule_policy::model::SameSite;
 use vestibule_policy::origin::Origin;
 
@@ -114,4 +120,27 @@ pub fn session_cookie(policy: &LivePolicy, id: &SecretId) -> String {
 pub fn expired_session_cookie(policy: &LivePolicy) -> String {
     let name = &policy.compiled.session.cookie_name;
     format!("{name}=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax")
+}
+
+/// 303, so that no method or body goes along (RFC 9700, section 4.12).
+fn see_other(url: &str) -> Response {
+    let headers: [(HeaderName, &str); 3] =
+        [(LOCATION, url), (CACHE_CONTROL, "no-store"), (REFERRER_POLICY, "no-referrer")];
+    (StatusCode::SEE_OTHER, headers).into_response()
+}
+
+/// Sends a browser that the provider sent here on to a path of the app. A Strict cookie would not come
+/// along on a redirect that another site began, so a page goes on there.
+fn go_on(site: &Site, path: &str) -> Response {
+    let url = format!("{}{path}", site.origin);
+    match site.policy.compiled.session.same_site {
+        SameSite::Strict => pages::go_on(&url),
+        SameSite::Lax => see_other(&url),
+    }
+}
+
+fn append_cookie(response: &mut Response, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().append(SET_COOKIE, value);
+    }
 }

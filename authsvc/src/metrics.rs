@@ -26,6 +26,8 @@ pub struct Metrics {
     latency: Family<Labels<1>, Histogram>,
     logins: Family<Labels<1>, Counter>,
     logouts: Counter,
+    elevations: Family<Labels<1>, Counter>,
+    permission_checks: Family<Labels<2>, Counter>,
     policies: Family<Labels<1>, Gauge>,
     policy_problems: Gauge,
     providers: Family<Labels<1>, Gauge>,
@@ -50,6 +52,8 @@ impl Metrics {
             Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS));
         let logins = Family::default();
         let logouts = Counter::default();
+        let elevations = Family::default();
+        let permission_checks = Family::default();
         let policies = Family::default();
         let policy_problems = Gauge::default();
         let providers = Family::default();
@@ -70,6 +74,12 @@ impl Metrics {
         );
         registry.register("logins", "Login steps, by outcome", logins.clone());
         registry.register("logouts", "Sessions ended by their user", logouts.clone());
+        registry.register("elevations", "Steps to elevated tokens, by outcome", elevations.clone());
+        registry.register(
+            "permission_checks",
+            "Questions about permissions, by who answers and outcome",
+            permission_checks.clone(),
+        );
         registry.register("policies", "Policies, enforced (live) or refused", policies.clone());
         registry.register(
             "policy_problems",
@@ -98,6 +108,8 @@ impl Metrics {
             latency,
             logins,
             logouts,
+            elevations,
+            permission_checks,
             policies,
             policy_problems,
             providers,
@@ -121,6 +133,17 @@ impl Metrics {
     /// One logout.
     pub fn logout(&self) {
         self.logouts.inc();
+    }
+
+    /// One step to an elevated token: `started`, `completed`, or the refusal's label.
+    pub fn elevation(&self, outcome: &'static str) {
+        self.elevations.get_or_create(&[("outcome", outcome)]).inc();
+    }
+
+    /// One question about a permission: who answers (`expression`, `openfga`, `authzen`), and
+    /// `granted`, `denied` or `unavailable`.
+    pub fn permission_check(&self, source: &'static str, outcome: &'static str) {
+        self.permission_checks.get_or_create(&[("source", source), ("outcome", outcome)]).inc();
     }
 
     /// The store did not answer.
@@ -186,6 +209,8 @@ mod tests {
         metrics.check("nginx", "allow", Duration::from_millis(2));
         metrics.login("started");
         metrics.logout();
+        metrics.elevation("started");
+        metrics.permission_check("openfga", "denied");
         metrics.store_error();
         metrics.panicked();
         metrics.policies(3, 1);
@@ -198,6 +223,8 @@ mod tests {
             "vestibule_check_duration_seconds_bucket{le=\"0.0025\",dialect=\"nginx\"} 2",
             "vestibule_logins_total{outcome=\"started\"} 1",
             "vestibule_logouts_total 1",
+            "vestibule_elevations_total{outcome=\"started\"} 1",
+            "vestibule_permission_checks_total{source=\"openfga\",outcome=\"denied\"} 1",
             "vestibule_store_errors_total 1",
             "vestibule_panics_total 1",
             "vestibule_policies{state=\"live\"} 3",

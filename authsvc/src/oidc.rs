@@ -4,10 +4,11 @@
 //! fetched and how often. It must not know cookies, sessions or pages, and no error of it holds a
 //! token, a code, or text that a provider sent.
 
+mod access_token;
 mod authorize;
 mod cached;
 mod client_auth;
-mod http;
+mod exchange;
 mod id_token;
 mod keys;
 pub mod logout;
@@ -17,6 +18,8 @@ mod probe;
 mod redeem;
 mod refresh;
 mod revoke;
+mod scopes;
+mod signature;
 mod tokens;
 mod user_info;
 
@@ -24,23 +27,25 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use http::{Request, Response, StatusCode};
 use tokio::sync::watch;
-
-use ::http::{Request, Response, StatusCode};
 use vestibule_policy::model::CompiledProvider;
 
+pub use self::access_token::{BearerError, BearerToken, MAX_BEARER};
 pub use self::authorize::{LoginRequest, StartedLogin};
+pub use self::exchange::{ExchangeRequest, Exchanged};
 pub use self::logout_token::{LogoutToken, MAX_LOGOUT_TOKEN};
 pub use self::metadata::Metadata;
 pub use self::probe::{Backoff, ProviderState, keep_probing};
 pub use self::redeem::Identity;
 pub use self::refresh::RefreshError;
 
+use self::access_token::VerifiedTokens;
 use self::cached::Cached;
-use self::http::{HttpClient, UrlRules};
 use self::keys::Keys;
 use self::revoke::UnderWay;
 use crate::clock::{Clock, Timestamp};
+use crate::http_client::{HttpClient, UrlRules};
 use crate::random::Random;
 
 /// Why something at the provider failed. Safe to log; what a page says is chosen by the variant.
@@ -75,6 +80,7 @@ pub struct Provider {
     random: Arc<dyn Random>,
     metadata: Cached<Metadata>,
     keys: Cached<Keys>,
+    bearers: VerifiedTokens,
     state: ArcSwap<ProviderState>,
     revocations: UnderWay,
 }
@@ -86,15 +92,17 @@ impl Provider {
         random: Arc<dyn Random>,
         revocations: UnderWay,
     ) -> Result<Self, String> {
-        let rules = UrlRules::for_issuer(config)?;
+        let rules = UrlRules::for_server(&config.issuer, config.allow_insecure)
+            .map_err(|reason| format!("issuer: {reason}"))?;
         Ok(Self {
             config: config.clone(),
             rules,
-            http: HttpClient::new(config, rules)?,
+            http: HttpClient::new(config.ca_bundle.as_deref(), config.request_timeout, rules)?,
             clock,
             random,
             metadata: Cached::default(),
             keys: Cached::default(),
+            bearers: VerifiedTokens::default(),
             state: ArcSwap::default(),
             revocations,
         })
@@ -147,7 +155,7 @@ impl Provider {
 
     async fn get(&self, what: &str, url: &str) -> Result<Vec<u8>, OidcError> {
         let request = Request::get(url)
-            .header(::http::header::ACCEPT, "application/json")
+            .header(http::header::ACCEPT, "application/json")
             .body(Vec::new())
             .map_err(|_| OidcError::Unusable(format!("the URL of the {what} is not usable")))?;
         let response = self.call(what, request).await?;

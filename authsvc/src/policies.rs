@@ -4,6 +4,7 @@
 //! What did not change is carried over as it is, so that one edit costs the work of one policy. It
 //! must not read files or decide what is accepted: that is the policy source's work.
 
+mod authority;
 mod hosts;
 mod live;
 
@@ -16,8 +17,10 @@ use tokio::sync::watch;
 use vestibule_policy::model::{CompiledPolicy, PolicyId};
 use vestibule_policy::origin::{Origin, canonical_host};
 
-use crate::oidc::Providers;
+use crate::oidc::{Provider, Providers};
+use crate::permissions::{Connections, DecisionPoints};
 use crate::session::keyring::Keyring;
+pub use authority::{AuthorityEndpoint, LiveAuthority, PROTECTED_RESOURCE};
 pub use live::LivePolicy;
 
 /// What the source says of one policy. Cheap to clone.
@@ -155,6 +158,7 @@ struct Snapshot {
 pub struct Policies {
     snapshot: ArcSwap<Snapshot>,
     providers: Arc<Providers>,
+    connections: Connections,
     loaded: AtomicBool,
     /// Held while a snapshot is made from the one before.
     installing: Mutex<()>,
@@ -168,6 +172,7 @@ impl Policies {
         Self {
             snapshot: ArcSwap::default(),
             providers: providers.into(),
+            connections: Connections::default(),
             loaded: AtomicBool::new(false),
             installing: Mutex::new(()),
             changed: watch::Sender::new(0),
@@ -175,8 +180,8 @@ impl Policies {
     }
 
     /// Swaps in what the source says. From the first time on, `is_loaded` is true. What cannot run
-    /// is returned with the reason: a policy whose provider cannot be set up (a certificate bundle
-    /// that does not parse) goes on as it was, or is refused if it never was; one that claims the
+    /// is returned with the reason: a policy whose provider or decision point cannot be set up (a
+    /// certificate bundle that does not parse) goes on as it was, or is refused if it never was; one that claims the
     /// host of another is refused.
     pub fn install(
         &self,
@@ -226,14 +231,13 @@ impl Policies {
         if let Some(live) = live.filter(|live| same_keys && Arc::ptr_eq(&live.compiled, &policy)) {
             return RunningPolicy { id, live: Some(Arc::clone(live)), former: None, revision };
         }
-        match self.providers.get(&policy.provider) {
-            Ok(provider) => {
-                let live = LivePolicy::new(policy, keyring, provider);
+        match self.parts(&policy, live) {
+            Ok((provider, decisions)) => {
+                let live = LivePolicy::new(policy, keyring, provider).with_decisions(decisions);
                 let live = if wired { live.wired() } else { live };
                 RunningPolicy { id, live: Some(Arc::new(live)), former: None, revision }
             }
-            Err(reason) => {
-                let problem = format!("the provider cannot be set up: {reason}");
+            Err(problem) => {
                 problems.push((id.clone(), problem.clone()));
                 let Some(old) = old else {
                     return RunningPolicy::refused(id, None, revision.uid.clone(), problem);
@@ -244,6 +248,28 @@ impl Policies {
                 RunningPolicy { id, live, former, revision: Arc::new(revision) }
             }
         }
+    }
+
+    /// What a policy asks: its provider and its decision points; else what cannot be set up. Decision
+    /// points that did not change keep their connections, and what they answered lately.
+    fn parts(
+        &self,
+        policy: &CompiledPolicy,
+        old: Option<&Arc<LivePolicy>>,
+    ) -> Result<(Arc<Provider>, DecisionPoints), String> {
+        let provider = self
+            .providers
+            .get(&policy.provider)
+            .map_err(|reason| format!("the provider cannot be set up: {reason}"))?;
+        let same = |old: &&Arc<LivePolicy>| {
+            old.compiled.open_fga == policy.open_fga && old.compiled.auth_zen == policy.auth_zen
+        };
+        let decisions = match old.filter(same) {
+            Some(old) => old.decisions.clone(),
+            None => DecisionPoints::new(policy, &self.connections)
+                .map_err(|reason| format!("a decision point cannot be set up: {reason}"))?,
+        };
+        Ok((provider, decisions))
     }
 
     /// Whether a first full load was installed.

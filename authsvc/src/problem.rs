@@ -13,15 +13,19 @@ use serde_json::{Map, Value};
 pub const TYPE_BASE: &str = "https://vestibule.dev/problems/";
 
 /// Every kind, as docs/problems.md explains them; clients may rely on these.
-pub const KINDS: [&str; 15] = [
+pub const KINDS: [&str; 19] = [
     "unauthenticated",
     "insufficient-user-authentication",
+    "mediation-advised",
+    "insufficient-scope",
+    "invalid-token",
     "forbidden",
     "forged",
     "origin-not-allowed",
     "invalid-return-url",
     "invalid-request",
     "store-unavailable",
+    "authority-unavailable",
     "policy-refused",
     "policy-unknown",
     "unknown-host",
@@ -94,6 +98,59 @@ impl Problem {
     #[must_use]
     pub fn forged(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forged", "The request may come from another site", detail)
+    }
+
+    /// The caller's elevated token for a Route Authority is missing, or says too little: 401, with the
+    /// URL to navigate to where the origin is known. The caller adds the challenge.
+    #[must_use]
+    pub fn mediation_advised(base: &str, scopes: &[String], authorize_url: Option<String>) -> Self {
+        let problem = Self::new(
+            StatusCode::UNAUTHORIZED,
+            "mediation-advised",
+            "Mediation Advised",
+            "Navigate to authorizeUrl to obtain a token with these scopes.",
+        );
+        let problem = problem.with("base", base).with("scope", scopes.join(" "));
+        match authorize_url {
+            Some(url) => problem.with("authorizeUrl", url),
+            None => problem,
+        }
+    }
+
+    /// The caller was not granted these scopes, and asking again does not help: 401. The caller adds
+    /// the challenge.
+    #[must_use]
+    pub fn insufficient_scope(scopes: &[String]) -> Self {
+        let problem = Self::new(
+            StatusCode::UNAUTHORIZED,
+            "insufficient-scope",
+            "The scopes do not suffice",
+            "What was granted does not cover scope, and asking again would not change that.",
+        );
+        problem.with("scope", scopes.join(" "))
+    }
+
+    /// The bearer token of the request is refused (RFC 6750, section 3.1): 401. The caller adds the
+    /// challenge.
+    #[must_use]
+    pub fn invalid_token() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "invalid-token",
+            "The bearer token is refused",
+            "Get a new access token for this resource and try again.",
+        )
+    }
+
+    /// The provider or a decision point did not answer, or not as it should: 503.
+    #[must_use]
+    pub fn authority_unavailable() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "authority-unavailable",
+            "Permissions cannot be decided right now",
+            "The provider or a decision point did not answer as it should. Try again.",
+        )
     }
 
     fn with_login_url(self, login_url: Option<String>) -> Self {

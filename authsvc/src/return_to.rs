@@ -37,7 +37,7 @@ pub fn parse(raw: &str, policy: &CompiledPolicy) -> Option<String> {
     for spelling in [target, &result] {
         parse_target(spelling, &policy.paths).ok()?;
     }
-    if is_own_endpoint(&result, &policy.base_path) {
+    if is_own_endpoint(&result, policy) {
         return Some("/".to_owned());
     }
     Some(result)
@@ -70,10 +70,13 @@ fn as_browsers_read_it(origin: &Origin, target: &str) -> Option<String> {
     })
 }
 
-fn is_own_endpoint(path_and_query: &str, base_path: &str) -> bool {
+fn is_own_endpoint(path_and_query: &str, policy: &CompiledPolicy) -> bool {
     let path = path_and_query.split('?').next().unwrap_or_default();
     let decoded = percent_decode_str(path).decode_utf8_lossy();
-    decoded.strip_prefix(base_path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    decoded
+        .strip_prefix(&policy.base_path)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        || policy.hosted_backend.as_ref().is_some_and(|hosted| hosted.has(&decoded))
 }
 
 #[cfg(test)]

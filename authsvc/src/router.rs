@@ -15,8 +15,10 @@ use tower::ServiceExt as _;
 use crate::app::App;
 use crate::check;
 use crate::endpoints::{
-    Site, backchannel, callback, cors, frontchannel, login, logout, scripts, session,
+    Site, authorize, backchannel, callback, cors, frontchannel, hosted_backend, login, logout,
+    protected_resource, scripts, session,
 };
+use crate::policies::AuthorityEndpoint;
 use crate::problem::Problem;
 
 /// The check port: gateways only, never reachable from browsers.
@@ -40,7 +42,11 @@ pub fn browser(app: Arc<App>) -> Router {
         .route("/jwks.json", get(scripts::jwks))
         .fallback(|| async { Problem::not_found().into_response() })
         .with_state(Arc::clone(&app));
-    Router::new().fallback(dispatch).with_state(Front { app, endpoints })
+    let of_authorities = Router::new()
+        .fallback_service(get(authorize::authorize).head(no_head).with_state(Arc::clone(&app)));
+    let hosted_backend = hosted_backend::router(Arc::clone(&app));
+    let front = Front { app, endpoints, of_authorities, hosted_backend };
+    Router::new().fallback(dispatch).with_state(front)
 }
 
 /// The largest body that is read, in bytes.
@@ -50,9 +56,12 @@ const MAX_BODY: usize = 64 * 1024;
 struct Front {
     app: Arc<App>,
     endpoints: Router,
+    of_authorities: Router,
+    hosted_backend: Router,
 }
 
-/// Finds the policy by `Host`, takes its base path off and hands on. An unknown host is refused.
+/// Finds the policy by `Host`, and the endpoint: an authority's, or one below the policy's base path or
+/// that for the SDKs of another product, which is taken off. An unknown host is refused.
 async fn dispatch(State(front): State<Front>, request: Request) -> Response {
     // Also where no endpoint wants it: a body that is left unread costs the gateway its connection.
     let (parts, body) = request.into_parts();
@@ -73,17 +82,36 @@ async fn dispatch(State(front): State<Front>, request: Request) -> Response {
             "No policy has this host among its origins.",
         );
     };
-    let Some(uri) = below_base(request.uri(), &site.policy.compiled.base_path) else {
-        return Problem::not_found().into_response();
+    let policy = Arc::clone(&site.policy);
+    let router = match policy.authority_endpoint(request.uri().path()) {
+        Some((authority, AuthorityEndpoint::Metadata)) => {
+            let method = request.method();
+            return protected_resource::answer(method, &policy, &site.origin, authority);
+        }
+        Some((authority, AuthorityEndpoint::Authorize)) => {
+            request.extensions_mut().insert(Arc::clone(authority));
+            front.of_authorities
+        }
+        None => {
+            let below = |path: &str| below_base(request.uri(), path);
+            let hosted = policy.compiled.hosted_backend.as_ref();
+            let (uri, router) = if let Some(uri) = below(&policy.compiled.base_path) {
+                (uri, front.endpoints)
+            } else if let Some(uri) = hosted.and_then(|hosted| below(&hosted.path)) {
+                (uri, front.hosted_backend)
+            } else {
+                return Problem::not_found().into_response();
+            };
+            *request.uri_mut() = uri;
+            router
+        }
     };
-    *request.uri_mut() = uri;
     let headers = request.headers().clone();
     if request.method() == Method::OPTIONS {
         return cors::preflight(&site.policy, &headers);
     }
-    let policy = Arc::clone(&site.policy);
     request.extensions_mut().insert(site);
-    let response = front.endpoints.oneshot(request).await.into_response();
+    let response = router.oneshot(request).await.into_response();
     cors::apply(&policy, &headers, response)
 }
 

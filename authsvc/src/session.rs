@@ -4,6 +4,8 @@
 //! not know HTTP. A store error is never "no session".
 
 pub mod cache;
+pub mod elevation;
+pub mod elevation_cookies;
 pub mod index;
 #[cfg(test)]
 mod intercepted;
@@ -61,14 +63,32 @@ impl SecretId {
     /// tuples share a key and no dump of the store gives a usable cookie.
     #[must_use]
     pub fn store_key(&self, purpose: Purpose, policy_uid: &str) -> StoreKey {
-        let mut hash = Context::new(&SHA256);
-        for part in [purpose.label().as_bytes(), policy_uid.as_bytes(), &self.0] {
-            hash.update(&(part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-        let mut digest = [0; 32];
-        digest.copy_from_slice(hash.finish().as_ref());
+        let digest = hash(&[purpose.label().as_bytes(), policy_uid.as_bytes(), &self.0]);
         StoreKey { purpose, digest }
+    }
+}
+
+/// Over the parts, each with its length.
+fn hash(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = Context::new(&SHA256);
+    for part in parts {
+        hash.update(&(part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let mut digest = [0; 32];
+    digest.copy_from_slice(hash.finish().as_ref());
+    digest
+}
+
+/// Tells the elevated tokens of one authority from those of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuthorityTag([u8; 32]);
+
+impl AuthorityTag {
+    /// That of a base.
+    #[must_use]
+    pub fn new(policy_uid: &str, base: &str) -> Self {
+        Self(hash(&[b"elevation", policy_uid.as_bytes(), base.as_bytes()]))
     }
 }
 
@@ -108,6 +128,24 @@ impl StoreKey {
         self.purpose
     }
 
+    /// The key of the elevated token that a session, or a caller without one, has for an authority.
+    /// Keys of sessions are hashes already, so that one more hash per check would gain nothing.
+    #[must_use]
+    pub fn of_elevation(caller: &Self, authority: &AuthorityTag) -> Self {
+        let mut digest = caller.digest;
+        for (byte, tag) in digest.iter_mut().zip(authority.0) {
+            *byte ^= tag;
+        }
+        Self { purpose: Purpose::Session, digest }
+    }
+
+    /// Names a caller who brings a token instead of a session. No record lies under it.
+    #[must_use]
+    pub fn of_bearer(policy_uid: &str, issuer: &str, subject: &str) -> Self {
+        let parts = [b"bearer", policy_uid.as_bytes(), issuer.as_bytes(), subject.as_bytes()];
+        Self { purpose: Purpose::Session, digest: hash(&parts) }
+    }
+
     /// The hash.
     #[must_use]
     pub const fn digest(&self) -> &[u8; 32] {
@@ -140,6 +178,14 @@ pub enum Purpose {
     Session,
     /// A login transaction.
     Login,
+    /// An elevated token, kept beside its session. Its key in the store is a session's.
+    Elevation,
+    /// The cookie with an elevated access token.
+    AccessCookie,
+    /// The cookie with an elevated refresh token.
+    RefreshCookie,
+    /// What a refresh of such a cookie gave, for those who came with the same cookie.
+    CookieRefresh,
 }
 
 impl Purpose {
@@ -149,6 +195,10 @@ impl Purpose {
         match self {
             Self::Session => "session",
             Self::Login => "login",
+            Self::Elevation => "elevation",
+            Self::AccessCookie => "access-cookie",
+            Self::RefreshCookie => "refresh-cookie",
+            Self::CookieRefresh => "cookie-refresh",
         }
     }
 }
@@ -189,6 +239,32 @@ pub struct Session {
     pub created_at: Timestamp,
     /// When it was last seen in use, to within a tenth of the idle timeout.
     pub touched_at: Timestamp,
+    /// `Some`: this is no session but the elevated token of an authority, with the scopes it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<Grant>,
+}
+
+/// The scopes of an elevated token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Those that were asked for, ever.
+    pub asked: Vec<String>,
+    /// Those that the provider granted.
+    pub granted: Vec<String>,
+}
+
+impl Grant {
+    /// Whether all of these were granted.
+    #[must_use]
+    pub fn covers(&self, scopes: &[String]) -> bool {
+        scopes.iter().all(|scope| self.granted.contains(scope))
+    }
+
+    /// Whether all of these were asked for.
+    #[must_use]
+    pub fn was_asked(&self, scopes: &[String]) -> bool {
+        scopes.iter().all(|scope| self.asked.contains(scope))
+    }
 }
 
 /// One login under way, from the redirect to the provider until its callback.
@@ -212,4 +288,21 @@ pub struct LoginTransaction {
     pub max_age: Option<u64>,
     /// When the transaction began.
     pub created_at: Timestamp,
+    /// `Some`: this is no login but obtains the elevated token of an authority.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elevation: Option<ElevationRequest>,
+}
+
+/// What a navigation to an authority asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ElevationRequest {
+    /// The authority's base.
+    pub base: String,
+    /// The scopes asked for, all of them the authority's.
+    pub scopes: Vec<String>,
+    /// Whether the provider was told to show no page (`prompt=none`).
+    pub silent: bool,
+    /// The session that it is for, by [`StoreKey::name`]; `None`: for a caller who brings a token, and
+    /// so for whoever logs in.
+    pub session: Option<String>,
 }

@@ -24,6 +24,8 @@ function learn(news, heard = false) {
   const { session } = news;
   const guess = now >= known.end - GRACE ? "timeout" : "ended";
   const reason = session ? undefined : (news.reason ?? (known.session ? guess : undefined));
+  const isOther = known.session && known.session.subject !== session?.subject;
+  if (!session || isOther) forgetPermissions(session ? "unknown" : "unauthenticated");
   known.asked = Math.min(news.asked, now);
   known.session = session;
   if (reason) known.reason = reason;

@@ -85,6 +85,7 @@ fn session() -> Session {
         auth_time: Timestamp(0),
         created_at: Timestamp(0),
         touched_at: Timestamp(0),
+        grant: None,
     }
 }
 
@@ -161,4 +162,56 @@ fn the_end_of_a_session_says_who_why_and_by_whom() {
             ],
         );
     }
+}
+
+#[test]
+fn an_elevation_says_who_for_which_base_and_what_was_granted() {
+    let granted = ["production:read".to_owned(), "production:write".to_owned()];
+    let elevated = |key: Option<&StoreKey>| {
+        elevated(&policy(), key, "u-1", "https://id.example.com", "/api/production", &granted);
+    };
+    let common = [
+        ("event", "elevated"),
+        ("policy", "default/shop"),
+        ("subject", "u-1"),
+        ("issuer", "https://id.example.com"),
+        ("base", "/api/production"),
+        ("scopes", "production:read production:write"),
+        ("message", "audit"),
+    ];
+    expect(&line(|| elevated(Some(&key()))), &[&common[..], &[("session", NAME)]].concat());
+    expect(&line(|| elevated(None)), &common);
+}
+
+#[test]
+fn a_refused_elevation_says_why_and_names_nobody() {
+    expect(
+        &line(|| elevation_refused(&policy(), "/api/production", "access_denied")),
+        &[
+            ("event", "elevation_refused"),
+            ("policy", "default/shop"),
+            ("base", "/api/production"),
+            ("reason", "access_denied"),
+            ("message", "audit"),
+        ],
+    );
+}
+
+#[test]
+fn the_end_of_an_elevation_says_whose_of_which_base_and_why() {
+    expect(
+        &line(|| {
+            elevation_ended(&policy(), &key(), &session(), "/api/production", "refresh_refused");
+        }),
+        &[
+            ("event", "elevation_ended"),
+            ("policy", "default/shop"),
+            ("session", NAME),
+            ("subject", "u-1"),
+            ("issuer", "https://id.example.com"),
+            ("base", "/api/production"),
+            ("reason", "refresh_refused"),
+            ("message", "audit"),
+        ],
+    );
 }

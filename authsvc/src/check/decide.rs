@@ -8,9 +8,7 @@ use super::request::CheckRequest;
 use crate::clock::Timestamp;
 use crate::csrf;
 use crate::session::Session;
-
-/// How long before their end new tokens are asked for at most, in seconds.
-const MAX_AHEAD: u64 = 60;
+use crate::session::refresh::is_soon;
 
 /// What becomes of a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,10 +29,31 @@ pub enum Refusal {
     /// The session's authentication is too weak or too old (RFC 9470); `true`: the browser should
     /// go to the login.
     StepUp(StepUp, bool),
+    /// There is no elevated token that would do, and the authority's endpoint helps; `true`: the
+    /// browser should go there.
+    MediationAdvised(Advice, bool),
+    /// The caller was not granted these scopes, and asking again would not help.
+    InsufficientScope {
+        /// Those that are needed.
+        scopes: Vec<String>,
+    },
+    /// The token that the caller brings is no good.
+    InvalidToken,
     /// Whoever asks, this does not pass; the text is a constant label.
     Forbidden(&'static str),
     /// The store or another part did not answer: not "no session".
     Unavailable,
+    /// The provider or a decision point did not answer: not "no".
+    Undecided,
+}
+
+/// What the elevated token of an authority is to be obtained for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advice {
+    /// The authority's base.
+    pub base: String,
+    /// The scopes that are needed.
+    pub scopes: Vec<String>,
 }
 
 /// What an authentication must be like (RFC 9470, section 3).
@@ -54,8 +73,12 @@ impl Refusal {
             Self::Unauthenticated(true) => "login",
             Self::Unauthenticated(false) => "unauthenticated",
             Self::StepUp(..) => "step_up",
+            Self::MediationAdvised(..) => "mediation_advised",
+            Self::InsufficientScope { .. } => "insufficient_scope",
+            Self::InvalidToken => "invalid_token",
             Self::Forbidden(_) => "forbidden",
             Self::Unavailable => "unavailable",
+            Self::Undecided => "undecided",
         }
     }
 
@@ -64,7 +87,7 @@ impl Refusal {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Forbidden(reason) => reason,
-            Self::Unauthenticated(_) | Self::StepUp(..) | Self::Unavailable => "",
+            _ => "",
         }
     }
 }
@@ -75,11 +98,13 @@ pub fn needs_session(rule: &CompiledRoute, request: &CheckRequest) -> bool {
     matches!(rule.access, Access::Session | Access::Optional) && !request.facts.preflight
 }
 
-/// Decides. The session is `None` where there is none or where it was not needed.
+/// Decides. The session is `None` where there is none or where it was not needed; `forwards`: which of
+/// its tokens goes to the app.
 #[must_use]
 pub fn decide(
     policy: &CompiledPolicy,
     rule: &CompiledRoute,
+    forwards: UpstreamAuthorization,
     request: &CheckRequest,
     session: Option<&Session>,
     now: Timestamp,
@@ -97,7 +122,7 @@ pub fn decide(
             Decision::Refuse(Refusal::Forbidden("cors"))
         };
     }
-    let usable = session.filter(|session| !lacks_access_token(rule, session, now));
+    let usable = session.filter(|session| !lacks_token(forwards, session, now));
     let Some(session) = usable else {
         return if rule.access == Access::Optional {
             Decision::Allow(false)
@@ -113,7 +138,7 @@ pub fn decide(
             Decision::Refuse(Refusal::Forbidden("forged"))
         };
     }
-    if is_over(rule, session, now) {
+    if is_over(forwards, session, now) {
         // Before anything is asked of the session: its claims may be others then.
         return Decision::Refresh;
     }
@@ -139,38 +164,44 @@ pub fn step_up(require: &CompiledRequire, session: &Session, now: Timestamp) -> 
 /// Whether the rule forwards a token of the provider that is over, and no new one can be had.
 #[must_use]
 pub fn lacks_access_token(rule: &CompiledRoute, session: &Session, now: Timestamp) -> bool {
-    is_over(rule, session, now)
-        && !forwarded_until(rule, session).is_some_and(|end| is_renewable(session, end))
+    lacks_token(rule.upstream.authorization, session, now)
+}
+
+fn lacks_token(forwards: UpstreamAuthorization, session: &Session, now: Timestamp) -> bool {
+    is_over(forwards, session, now)
+        && !forwarded_until(forwards, session).is_some_and(|end| is_renewable(session, end))
 }
 
 /// Whether new tokens are to be had while the old ones still serve: those of the session as a whole,
 /// also where the rule forwards none, since with them come the user's claims of today. `jitter`
 /// spreads sessions that began together.
 #[must_use]
-pub fn is_refresh_due(rule: &CompiledRoute, session: &Session, now: Timestamp, jitter: u8) -> bool {
+pub fn is_refresh_due(
+    forwards: UpstreamAuthorization,
+    session: &Session,
+    now: Timestamp,
+    jitter: u8,
+) -> bool {
     let is_due = |end: Timestamp| {
-        let tenth = end.since(session.tokens_issued_at) / 10;
-        // Between a half and the whole of it.
-        let before = tenth.min(MAX_AHEAD) * (256 + u64::from(jitter)) / 512;
-        is_renewable(session, end) && end.since(now) <= before
+        is_renewable(session, end) && is_soon(session.tokens_issued_at, end, now, jitter)
     };
-    [session.access_token_expires_at, forwarded_until(rule, session)]
+    [session.access_token_expires_at, forwarded_until(forwards, session)]
         .into_iter()
         .flatten()
         .any(is_due)
 }
 
-/// When the provider's token that the rule forwards is over.
-fn forwarded_until(rule: &CompiledRoute, session: &Session) -> Option<Timestamp> {
-    match rule.upstream.authorization {
+/// When the provider's token that is forwarded is over.
+fn forwarded_until(forwards: UpstreamAuthorization, session: &Session) -> Option<Timestamp> {
+    match forwards {
         UpstreamAuthorization::AccessToken => session.access_token_expires_at,
         UpstreamAuthorization::IdToken => Some(session.id_token_expires_at),
         UpstreamAuthorization::IdentityJwt | UpstreamAuthorization::None => None,
     }
 }
 
-fn is_over(rule: &CompiledRoute, session: &Session, now: Timestamp) -> bool {
-    forwarded_until(rule, session).is_some_and(|end| end <= now)
+fn is_over(forwards: UpstreamAuthorization, session: &Session, now: Timestamp) -> bool {
+    forwarded_until(forwards, session).is_some_and(|end| end <= now)
 }
 
 /// Whether a refresh may move this end: one that was over when the tokens came did not move.
@@ -182,6 +213,7 @@ fn unauthenticated(rule: &CompiledRoute, request: &CheckRequest) -> Refusal {
     Refusal::Unauthenticated(goes_to_login(rule, request))
 }
 
-fn goes_to_login(rule: &CompiledRoute, request: &CheckRequest) -> bool {
+/// Whether what the request lacks is to be had by sending the browser for it.
+pub(super) fn goes_to_login(rule: &CompiledRoute, request: &CheckRequest) -> bool {
     rule.unauthenticated == Unauthenticated::Auto && request.facts.is_navigation()
 }

@@ -8,13 +8,15 @@ mod traefik;
 
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
-use http::header::{CACHE_CONTROL, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Method, StatusCode};
 use vestibule_policy::origin::canonical_host;
 use vestibule_policy::path::parse_target;
 
-use super::decide::{Refusal, StepUp};
+use super::decide::Refusal;
 use super::request::CheckRequest;
+use crate::caller::Authorization;
+use crate::challenge::{Challenge, metadata_url};
 use crate::cookies::Cookies;
 use crate::facts::Facts;
 use crate::policies::LivePolicy;
@@ -103,6 +105,7 @@ impl Dialect {
             origin,
             target,
             cookies: Cookies::from_headers(headers),
+            authorization: Authorization::read(policy, headers),
             facts: Facts::read(method, headers, &policy.compiled.csrf_header),
         })
     }
@@ -138,10 +141,16 @@ impl Dialect {
         request: Option<&CheckRequest>,
         refusal: Refusal,
     ) -> Response {
-        match self {
+        let challenge = challenge(policy, request, &refusal);
+        let mut response = match self {
             Self::Nginx => nginx::render(&refusal),
             Self::Traefik => traefik::render(policy, request, refusal),
+        };
+        // A redirect is an answer by itself.
+        if let Some(challenge) = challenge.filter(|_| !response.status().is_redirection()) {
+            challenge.put(&mut response);
         }
+        response
     }
 }
 
@@ -199,25 +208,41 @@ pub fn unavailable(dialect: Dialect, kind: &'static str) -> Response {
     response
 }
 
-/// `WWW-Authenticate` of a step-up (RFC 9470, section 3). The `acr` was validated to hold no quote.
-#[must_use]
-pub fn step_up_challenge(step_up: &StepUp) -> String {
-    use std::fmt::Write as _;
-    let mut text = "Bearer error=\"insufficient_user_authentication\"".to_owned();
-    if let Some(acr) = &step_up.acr {
-        let _ = write!(text, ", acr_values=\"{acr}\"");
+/// What a refused client is told that it lacks.
+fn challenge(
+    policy: &LivePolicy,
+    request: Option<&CheckRequest>,
+    refusal: &Refusal,
+) -> Option<Challenge> {
+    match refusal {
+        Refusal::StepUp(step_up, _) => Some(Challenge::step_up(step_up)),
+        Refusal::MediationAdvised(advice, _) => Some(Challenge::mediation_advised(&advice.scopes)),
+        Refusal::InsufficientScope { scopes } => {
+            let challenge = Challenge::insufficient_scope(scopes);
+            Some(match metadata(policy, request) {
+                Some(metadata) => challenge.described_at(&metadata),
+                None => challenge,
+            })
+        }
+        Refusal::InvalidToken => {
+            metadata(policy, request).map(|metadata| Challenge::invalid_token(&metadata))
+        }
+        Refusal::Unauthenticated(false) => {
+            metadata(policy, request).map(|metadata| Challenge::unauthenticated(&metadata))
+        }
+        Refusal::Unauthenticated(true)
+        | Refusal::Forbidden(_)
+        | Refusal::Unavailable
+        | Refusal::Undecided => None,
     }
-    if let Some(max_age) = step_up.max_age {
-        let _ = write!(text, ", max_age=\"{max_age}\"");
-    }
-    text
 }
 
-/// Sets `WWW-Authenticate`; a value that is no header value is left out.
-fn challenge(response: &mut Response, text: &str) {
-    if let Ok(value) = HeaderValue::from_str(text) {
-        response.headers_mut().insert(WWW_AUTHENTICATE, value);
-    }
+/// Where the authority of a request describes itself to those who bring tokens.
+fn metadata(policy: &LivePolicy, request: Option<&CheckRequest>) -> Option<String> {
+    policy.compiled.bearer.as_ref()?;
+    let request = request?;
+    let authority = policy.authority_for(&request.target).ok()??;
+    Some(metadata_url(&request.origin, &authority.compiled.base))
 }
 
 /// The one value of a header that the gateway always sets.

@@ -11,9 +11,24 @@ use super::decide::Refusal;
 use super::request::CheckRequest;
 use crate::clock::Timestamp;
 use crate::policies::LivePolicy;
-use crate::session::Session;
+use crate::session::{Claims, Session};
+use crate::token::Token;
 
-/// The response headers of an allow; with `session: None` all identity is empty.
+/// Whose identity goes to the app.
+#[derive(Clone, Copy)]
+pub enum Identity<'a> {
+    /// That of a session, with what the rule forwards of it.
+    Session(&'a Session),
+    /// That of a caller below the base of an authority, with a token for that.
+    Below {
+        /// What is known of the caller.
+        claims: &'a Claims,
+        /// The token.
+        token: &'a Token,
+    },
+}
+
+/// The response headers of an allow; without an identity all of it is empty.
 ///
 /// # Errors
 /// [`Refusal::Forbidden`] where a value cannot be a header value: a control character in a claim
@@ -22,7 +37,7 @@ pub fn headers(
     policy: &LivePolicy,
     rule: &CompiledRoute,
     request: &CheckRequest,
-    session: Option<&Session>,
+    identity: Option<Identity<'_>>,
     now: Timestamp,
 ) -> Result<HeaderMap, Refusal> {
     let names = &policy.compiled.upstream_headers;
@@ -35,12 +50,18 @@ pub fn headers(
     headers.insert(AUTHORIZATION, HeaderValue::from_static(""));
     let rest = request.cookies.without_ours(&policy.compiled.session.cookie_name);
     headers.insert(COOKIE, value(&rest)?);
-    if let Some(session) = session {
-        headers.insert(AUTHORIZATION, authorization(policy, rule, request, session, now)?);
+    if let Some(identity) = identity {
+        let (authorization, claims) = match identity {
+            Identity::Session(session) => {
+                (authorization(policy, rule, request, session, now)?, &session.claims)
+            }
+            Identity::Below { claims, token } => (bearer(token)?, claims),
+        };
+        headers.insert(AUTHORIZATION, authorization);
         for header in &rule.upstream.headers {
             let text = header
                 .value
-                .evaluate_string(&session.claims)
+                .evaluate_string(claims)
                 .map_err(|_| Refusal::Forbidden("header_value"))?;
             let name = HeaderName::from_bytes(header.name.as_bytes())
                 .map_err(|_| Refusal::Forbidden("header_name"))?;
@@ -70,6 +91,10 @@ fn authorization(
             &signed
         }
     };
+    bearer(token)
+}
+
+fn bearer(token: &Token) -> Result<HeaderValue, Refusal> {
     let mut value = value(&format!("Bearer {}", token.expose()))?;
     value.set_sensitive(true);
     Ok(value)

@@ -3,6 +3,7 @@
 use vestibule_policy::origin::Origin;
 use vestibule_policy::path::Target;
 
+use crate::caller::Authorization;
 use crate::cookies::Cookies;
 use crate::facts::Facts;
 
@@ -15,6 +16,8 @@ pub struct CheckRequest {
     pub target: Target,
     /// The client's cookies.
     pub cookies: Cookies,
+    /// The token that it brings, where the policy takes any.
+    pub authorization: Authorization,
     /// Method, Fetch Metadata and the like.
     pub facts: Facts,
 }

@@ -10,13 +10,15 @@ use std::sync::Arc;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::extract::{Extension, RawQuery, State};
 use axum::response::Response;
-use http::header::{RETRY_AFTER, SET_COOKIE};
+use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use percent_encoding::percent_decode_str;
-use vestibule_policy::model::SameSite;
 
-use super::login::{Lacking, expired_cookie, is_suffix, lacking, rule_of, see_other, start_again};
-use super::{Site, current_session_of, pages, session_cookie};
+use super::authorize::complete::{self, Returned};
+use super::hosted_backend::tell_new_session;
+use super::login::{Lacking, Place, lacking, start_again};
+use super::transaction::{expired_cookie, is_suffix};
+use super::{Site, append_cookie, current_session_of, go_on, pages, session_cookie};
 use crate::app::App;
 use crate::audit::{self, EndReason, Ending};
 use crate::cookies::{Cookies, LOGIN_COOKIE_PREFIX};
@@ -87,20 +89,14 @@ pub async fn callback(
             return failure.into_response(&app, &site);
         }
         Err(failure) => Err(failure),
-        Ok(taken) => complete(&app, &site, &answer, taken).await,
+        Ok(taken) => finish(&app, &site, &cookies, &answer, taken).await,
     };
-    let mut response = match result {
-        Ok((id, return_to)) => {
-            app.metrics.login("completed");
-            logged_in(&site, &id, &return_to)
-        }
-        Err(failure) => failure.into_response(&app, &site),
-    };
+    let mut response = result.unwrap_or_else(|failure| failure.into_response(&app, &site));
     append_cookie(&mut response, &expired_cookie(&answer.suffix));
     response
 }
 
-/// A login of this browser, taken from the store, which is once.
+/// A transaction of this browser, taken from the store, which is once.
 struct Taken {
     transaction: LoginTransaction,
     metadata: Arc<Metadata>,
@@ -169,25 +165,49 @@ async fn take(
     Ok(Taken { transaction, metadata, previous })
 }
 
-/// From the provider's answer to a session; gives its id and the path to go to.
-async fn complete(
+/// What the transaction is for: a login, or the elevated token of an authority.
+async fn finish(
     app: &App,
     site: &Site,
+    cookies: &Cookies,
     answer: &Answer,
     taken: Taken,
-) -> Result<(SecretId, String), Failure> {
-    let policy = &site.policy;
+) -> Result<Response, Failure> {
     let Taken { transaction, metadata, previous } = taken;
     check_transaction(site, &transaction, answer)?;
     check_issuer(&metadata, &transaction, answer)?;
-    let code = answer.outcome.as_ref().map_err(|error| Failure::Error(error))?;
+    let outcome = answer.outcome.as_deref().map_err(|error| *error);
+    if let Some(request) = &transaction.elevation {
+        let (transaction, current) = (&transaction, previous);
+        let returned = Returned { app, site, cookies, transaction, request, outcome, current };
+        return Ok(complete::complete(returned).await);
+    }
+    let code = outcome.map_err(Failure::Error)?;
+    let id = log_in(app, site, &transaction, code, previous).await?;
+    app.metrics.login("completed");
+    let mut response = go_on(site, &transaction.return_to);
+    append_cookie(&mut response, &session_cookie(&site.policy, &id));
+    if let Some(cookie) = tell_new_session(&site.policy, app.clock.now()) {
+        append_cookie(&mut response, &cookie);
+    }
+    Ok(response)
+}
 
+/// From a code to a session; gives its id.
+async fn log_in(
+    app: &App,
+    site: &Site,
+    transaction: &LoginTransaction,
+    code: &str,
+    previous: Option<Loaded>,
+) -> Result<SecretId, Failure> {
+    let policy = &site.policy;
     let compiled = &policy.compiled;
     let identity =
-        policy.provider.redeem(&compiled.client, &compiled.login, &transaction, code).await?;
+        policy.provider.redeem(&compiled.client, &compiled.login, transaction, code).await?;
     let session = identity.into_session(Some(transaction.nonce.clone()), app.clock.now());
-    let rule = rule_of(policy, &transaction.return_to);
-    if !matches!(lacking(rule, Some(&session), app.clock.now()), Lacking::Nothing) {
+    let place = Place::of(policy, &transaction.return_to);
+    if !matches!(lacking(&place, Some(&session), app.clock.now()), Lacking::Nothing) {
         // The next check would send the browser here again.
         return Err(Failure::Insufficient);
     }
@@ -203,10 +223,13 @@ async fn complete(
     }
     let elevated = previous.is_some_and(|previous| {
         previous.session.subject == session.subject
-            && matches!(lacking(rule, Some(&previous.session), app.clock.now()), Lacking::StepUp(_))
+            && matches!(
+                lacking(&place, Some(&previous.session), app.clock.now()),
+                Lacking::StepUp(_)
+            )
     });
     audit::login(&compiled.id, &key, &session, elevated);
-    Ok((id, transaction.return_to))
+    Ok(id)
 }
 
 fn check_transaction(
@@ -232,23 +255,6 @@ fn check_issuer(
         Some(issuer) if *issuer == transaction.issuer => Ok(()),
         None if !metadata.authorization_response_iss_parameter_supported => Ok(()),
         _ => Err(Failure::Issuer),
-    }
-}
-
-fn logged_in(site: &Site, id: &SecretId, return_to: &str) -> Response {
-    let url = format!("{}{return_to}", site.origin);
-    // A Strict cookie would not come along on a redirect that the provider's began.
-    let mut response = match site.policy.compiled.session.same_site {
-        SameSite::Strict => pages::go_on(&url),
-        SameSite::Lax => see_other(&url),
-    };
-    append_cookie(&mut response, &session_cookie(&site.policy, id));
-    response
-}
-
-fn append_cookie(response: &mut Response, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        response.headers_mut().append(SET_COOKIE, value);
     }
 }
 

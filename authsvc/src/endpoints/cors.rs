@@ -45,7 +45,9 @@ pub fn preflight(policy: &LivePolicy, headers: &HeaderMap) -> Response {
     let answer = response.headers_mut();
     answer.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
     answer.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
-    let names = format!("content-type, {}", policy.compiled.csrf_header);
+    // `Authorization` counts where callers may bring a token, and nowhere else.
+    let tokens = if policy.compiled.bearer.is_some() { ", authorization" } else { "" };
+    let names = format!("content-type, {}{tokens}", policy.compiled.csrf_header);
     if let Ok(names) = HeaderValue::from_str(&names) {
         answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, names);
     }

@@ -10,10 +10,10 @@ use crate::app::App;
 use crate::audit::Ending;
 use crate::clock::Timestamp;
 use crate::policies::LivePolicy;
+use crate::session::StoreKey;
 use crate::session::index::By;
 use crate::session::service::Loaded;
 use crate::session::store::StoreError;
-use crate::session::{Session, StoreKey};
 
 /// How many sessions are in memory at a time.
 const AT_A_TIME: usize = 50;
@@ -96,14 +96,8 @@ pub async fn end_all(
                     break;
                 }
                 for loaded in &found {
-                    if !app.sessions.end(policy, loaded, ending).await? {
-                        continue;
-                    }
-                    ended += 1;
-                    if tokens == Tokens::Revoked {
-                        // Now: the next one may fail, and this one is not found again.
-                        revoke_tokens(policy, &loaded.session);
-                    }
+                    // With its tokens: the next one may fail, and this one is not found again.
+                    ended += usize::from(end(app, policy, loaded, ending, tokens).await?);
                 }
             }
         }
@@ -111,10 +105,28 @@ pub async fn end_all(
     Ok(ended)
 }
 
-/// Makes the tokens of a session that its user ended worthless at the provider too, where the policy
-/// wants that.
-pub fn revoke_tokens(policy: &LivePolicy, session: &Session) {
-    if policy.compiled.logout.revoke_tokens {
-        policy.provider.revoke_tokens(&policy.compiled.client, session);
+/// Ends a session, with its elevated tokens; `false`: it was gone. Where its user did that and the policy
+/// wants it, the tokens are made worthless at the provider too.
+///
+/// # Errors
+/// Where the store did not confirm it: it may be called again.
+pub async fn end(
+    app: &App,
+    policy: &LivePolicy,
+    loaded: &Loaded,
+    ending: Ending<'_>,
+    tokens: Tokens,
+) -> Result<bool, StoreError> {
+    let revokes = tokens == Tokens::Revoked && policy.compiled.logout.revoke_tokens;
+    // Asked first: they are gone with their session.
+    let elevated =
+        if revokes { app.sessions.elevations_of(policy, loaded).await? } else { Vec::new() };
+    let ended = app.sessions.end(policy, loaded, ending).await?;
+    if ended && revokes {
+        policy.provider.revoke_tokens(&policy.compiled.client, &loaded.session);
+        for (authority, elevated) in &elevated {
+            policy.provider.revoke_tokens(&authority.client, &elevated.session);
+        }
     }
+    Ok(ended)
 }

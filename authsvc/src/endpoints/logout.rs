@@ -1,9 +1,9 @@
 //! Logging out: the confirmation page, the logout itself, and the page after it.
 //!
 //! Why it exists: `POST logout` ends the session here first, then sends the browser to the provider
-//! to end it there. It must not end anything on a `GET` (any site can cause one), must not expire
-//! the cookie while the store has not confirmed that the session is gone, and redirects nowhere that
-//! the request names.
+//! to end it there. It must not end anything on a `GET` (any site can cause one; `hosted_backend`
+//! knows those that the app caused), must not expire the cookie while the store has not confirmed
+//! that the session is gone, and redirects nowhere but to the provider and to the app's own origin.
 
 use std::sync::Arc;
 
@@ -11,26 +11,29 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::body::Bytes;
 use axum::extract::{Extension, RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
-use http::header::{CACHE_CONTROL, LOCATION, RETRY_AFTER, SET_COOKIE};
+use http::header::{CACHE_CONTROL, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Serialize;
+use vestibule_policy::model::TokenStorage;
 
 use super::backchannel::is_form as is_form_body;
 use super::callback::query_pairs;
-use super::ending::{Tokens, Which, end_all, revoke_tokens, sharing};
+use super::ending::{Tokens, Which, end, end_all, sharing};
+use super::hosted_backend::tell_no_session;
 use super::session::{json, note_store_error};
-use super::{Site, current_session, expired_session_cookie, pages, session_id};
+use super::{Site, append_cookie, current_session, expired_session_cookie, pages, session_id};
 use crate::app::App;
 use crate::audit::{EndReason, Ending};
 use crate::cookies::Cookies;
 use crate::csrf;
 use crate::facts::Facts;
 use crate::oidc::logout::{LogoutRequest, logout_url};
+use crate::policies::LivePolicy;
 use crate::problem::Problem;
 use crate::random;
-use crate::session::Session;
 use crate::session::service::Loaded;
 use crate::session::store::StoreError;
+use crate::session::{Session, elevation_cookies};
 use crate::token::Token;
 
 /// Holds the `state` of a logout at the provider. Within the prefix of login cookies, so that no
@@ -53,14 +56,19 @@ pub async fn confirm(
     Extension(site): Extension<Site>,
     headers: HeaderMap,
 ) -> Response {
-    match current_session(&app, &site.policy, &headers).await {
+    ask(&app, &site, &headers).await
+}
+
+/// The page that asks, for whoever is logged in.
+pub(super) async fn ask(app: &App, site: &Site, headers: &HeaderMap) -> Response {
+    match current_session(app, &site.policy, headers).await {
         Ok(Some(loaded)) => {
             let insecure = !site.policy.compiled.provider.issuer.starts_with("https:");
             pages::confirm_logout(&site.url("logout"), display_name(&loaded.session), "/", insecure)
         }
         Ok(None) => pages::signed_out("/"),
         Err(error) => {
-            note_store_error(&app, &site, &error);
+            note_store_error(app, site, &error);
             store_down_page()
         }
     }
@@ -84,12 +92,37 @@ pub async fn logout(
     let Some(everywhere) = is_everywhere(&query.unwrap_or_default(), &headers, &body) else {
         return not_understood(by_form);
     };
+    let how = How { by_form, everywhere, path: policy.logout_return_to.clone() };
+    log_out(&app, &site, headers, how).await
+}
+
+/// Logs a browser out that goes on to a path of the app. The caller knows that no other site caused it.
+pub(super) async fn log_out_to(
+    app: &Arc<App>,
+    site: &Site,
+    headers: HeaderMap,
+    path: &str,
+) -> Response {
+    let how = How { by_form: true, everywhere: false, path: path.to_owned() };
+    log_out(app, site, headers, how).await
+}
+
+/// How to log out.
+struct How {
+    by_form: bool,
+    everywhere: bool,
+    /// Path and query on the app's origin that the browser goes to afterwards.
+    path: String,
+}
+
+async fn log_out(app: &Arc<App>, site: &Site, headers: HeaderMap, how: How) -> Response {
+    let by_form = how.by_form;
     // Once begun it is completed, also for a browser that goes away.
-    let ending = tokio::spawn(end_session(Arc::clone(&app), site.clone(), headers, everywhere));
+    let ending = tokio::spawn(end_session(Arc::clone(app), site.clone(), headers, how));
     match ending.await.unwrap_or_else(|_| Err(StoreError("a defect".to_owned()))) {
-        Ok(done) => logged_out(&site, by_form, &done),
+        Ok(done) => logged_out(site, by_form, &done),
         Err(error) => {
-            note_store_error(&app, &site, &error);
+            note_store_error(app, site, &error);
             if by_form { store_down_page() } else { Problem::store_unavailable().into_response() }
         }
     }
@@ -132,10 +165,11 @@ async fn end_session(
     app: Arc<App>,
     site: Site,
     headers: HeaderMap,
-    everywhere: bool,
+    how: How,
 ) -> Result<LoggedOut, StoreError> {
     let policy = &site.policy;
-    let here = format!("{}{}", site.origin, policy.compiled.logout_return_to);
+    let How { everywhere, path, .. } = how;
+    let here = format!("{}{path}", site.origin);
     let Some(own) = current_session(&app, policy, &headers).await? else {
         // What is no session now may become one again: under the provider that the policy had, or
         // with a key that is off the keyring.
@@ -155,8 +189,7 @@ async fn end_session(
         };
         end_all(&app, &sharing(&app, policy), which, ending, Tokens::Revoked).await?;
     }
-    app.sessions.end(policy, &own, ending).await?;
-    revoke_tokens(policy, &own.session);
+    end(&app, policy, &own, ending, Tokens::Revoked).await?;
     app.metrics.logout();
     Ok(at_the_provider(&app, &site, &own, here).await)
 }
@@ -192,6 +225,10 @@ fn logged_out(site: &Site, by_form: bool, done: &LoggedOut) -> Response {
         json(&Next { location })
     };
     append_cookie(&mut response, &expired_session_cookie(&site.policy));
+    for cookie in expired_elevations(&site.policy).into_iter().chain(tell_no_session(&site.policy))
+    {
+        append_cookie(&mut response, &cookie);
+    }
     if let Some(state) = &done.state {
         append_cookie(&mut response, &state_cookie(state.expose(), STATE_SECONDS));
     }
@@ -202,10 +239,16 @@ fn state_cookie(value: &str, seconds: u64) -> String {
     format!("{STATE_COOKIE}={value}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Lax")
 }
 
-fn append_cookie(response: &mut Response, cookie: &str) {
-    if let Ok(cookie) = HeaderValue::from_str(cookie) {
-        response.headers_mut().append(SET_COOKIE, cookie);
-    }
+/// What removes the cookies of elevated tokens. They are of the authorities' paths, so that none of them
+/// comes along to be looked at.
+fn expired_elevations(policy: &LivePolicy) -> Vec<String> {
+    let takes_tokens = policy.compiled.bearer.is_some();
+    policy
+        .authorities()
+        .iter()
+        .filter(|one| takes_tokens || one.compiled.storage == TokenStorage::Cookie)
+        .flat_map(|authority| elevation_cookies::expire(policy, authority))
+        .collect()
 }
 
 /// The page for a browser that is back from the provider, but not with what it was sent off with.

@@ -36,15 +36,20 @@ struct WhoAmI<'a> {
 impl<'a> WhoAmI<'a> {
     fn of(session: &'a Session, policy: &CompiledSession, now: Timestamp) -> Self {
         let end = session.created_at.plus(policy.absolute_timeout);
-        let idle_end = session.touched_at.plus(policy.idle_timeout).min(end);
         let listed = |name: &String| Some((name.clone(), session.claims.get(name)?.clone()));
         Self {
             subject: &session.subject,
             claims: policy.claims.iter().filter_map(listed).collect(),
             expires_in: end.since(now),
-            idle_expires_in: idle_end.since(now),
+            idle_expires_in: idle_end(session, policy).since(now),
         }
     }
+}
+
+/// When a session ends if it is not used.
+pub(super) fn idle_end(session: &Session, policy: &CompiledSession) -> Timestamp {
+    let end = session.created_at.plus(policy.absolute_timeout);
+    session.touched_at.plus(policy.idle_timeout).min(end)
 }
 
 /// What makes a request a look at the session, instead of a use of it.

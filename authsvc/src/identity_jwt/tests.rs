@@ -43,6 +43,7 @@ fn session() -> Session {
         auth_time: NOW,
         created_at: NOW,
         touched_at: NOW,
+        grant: None,
     }
 }
 

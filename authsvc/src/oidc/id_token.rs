@@ -33,6 +33,8 @@ pub(super) const MAX_ISSUED_AGO: u64 = 600;
 const AUTH_TIME_SKEW: u64 = 10;
 /// The greatest `sub` (Core, section 2).
 const MAX_SUBJECT: usize = 255;
+/// The `typ` that says nothing of what kind a token is, as [`media_type`] writes it.
+pub(super) const PLAIN_JWT: &str = "jwt";
 /// What is accepted at all: asymmetric, and supported by the library.
 const ALGORITHMS: [&str; 9] =
     ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
@@ -209,6 +211,8 @@ pub(crate) struct Header {
     pub algorithm: &'static str,
     /// The key id.
     pub kid: Option<String>,
+    /// `typ`, as [`media_type`] writes it.
+    pub typ: Option<String>,
     signing: CoreJwsSigningAlgorithm,
     has_key_id: bool,
 }
@@ -224,7 +228,7 @@ impl Header {
     pub(super) fn read_typed(
         token: &str,
         announced: Option<&[String]>,
-        is_type: fn(&str) -> bool,
+        is_type: impl Fn(&str) -> bool,
     ) -> Result<Self, String> {
         if token.len() > MAX_TOKEN {
             return Err("it is larger than 64 KiB".to_owned());
@@ -242,11 +246,13 @@ impl Header {
                 return Err(format!("its header has {member}"));
             }
         }
-        match header.get("typ") {
-            None => {}
-            Some(Value::String(typ)) if is_type(typ) => {}
-            Some(_) => return Err("its typ is of another kind of token".to_owned()),
-        }
+        let typ = match header.get("typ") {
+            None => None,
+            Some(typ) => {
+                let typ = typ.as_str().map(media_type).filter(|typ| is_type(typ));
+                Some(typ.ok_or("its typ is of another kind of token")?)
+            }
+        };
         let default = ["RS256".to_owned()];
         let announced = announced.filter(|list| !list.is_empty()).unwrap_or(&default);
         let algorithm = header
@@ -262,12 +268,21 @@ impl Header {
             Some(Value::String(kid)) => Some(kid.clone()),
             Some(_) => return Err("its kid is no string".to_owned()),
         };
-        Ok(Self { algorithm, has_key_id: kid.is_some(), kid, signing })
+        Ok(Self { algorithm, has_key_id: kid.is_some(), kid, typ, signing })
     }
 }
 
 fn is_plain_jwt(typ: &str) -> bool {
-    typ.eq_ignore_ascii_case("JWT") || typ.eq_ignore_ascii_case("application/jwt")
+    typ == PLAIN_JWT
+}
+
+/// A media type as RFC 7515, section 4.1.9 compares it: in lower case, without `application/`.
+pub(super) fn media_type(typ: &str) -> String {
+    let typ = typ.to_ascii_lowercase();
+    match typ.strip_prefix("application/") {
+        Some(rest) if !rest.contains('/') => rest.to_owned(),
+        _ => typ,
+    }
 }
 
 fn part(token: &str, index: usize) -> Option<Map<String, Value>> {
@@ -297,20 +312,9 @@ impl Shape {
         }
         let expires_at = time(claims, "exp")?.ok_or("exp is missing")?;
         issued_at(claims, now)?;
-        if time(claims, "nbf")?.is_some_and(|time| time > now.plus(CLOCK_SKEW)) {
-            return Err("nbf is in the future".to_owned());
-        }
-        let auth_time = time(claims, "auth_time")?;
-        if auth_time.is_some_and(|time| time > now.plus(CLOCK_SKEW)) {
-            return Err("auth_time is in the future".to_owned());
-        }
-        let subject = string(claims, "sub")?.ok_or("sub is missing")?;
-        if subject.trim().is_empty()
-            || subject.len() > MAX_SUBJECT
-            || subject.chars().any(char::is_control)
-        {
-            return Err("sub is empty, too long, or has a control character".to_owned());
-        }
+        past(claims, "nbf", now)?;
+        let auth_time = past(claims, "auth_time", now)?;
+        let subject = subject(claims)?;
         let session = string(claims, "sid")?.filter(|sid| !sid.is_empty());
         Ok(Self { subject, session, expires_at, auth_time })
     }
@@ -318,14 +322,36 @@ impl Shape {
 
 /// When a token was issued, which must be just now.
 pub(super) fn issued_at(claims: &Claims, now: Timestamp) -> Result<Timestamp, String> {
-    let issued_at = time(claims, "iat")?.ok_or("iat is missing")?;
-    if issued_at > now.plus(CLOCK_SKEW) {
-        return Err("iat is in the future".to_owned());
-    }
+    let issued_at = past(claims, "iat", now)?.ok_or("iat is missing")?;
     if now.since(issued_at) > MAX_ISSUED_AGO {
         return Err("iat is too long ago".to_owned());
     }
     Ok(issued_at)
+}
+
+/// `sub`: whom a token is of.
+pub(super) fn subject(claims: &Claims) -> Result<String, String> {
+    let subject = string(claims, "sub")?.ok_or("sub is missing")?;
+    if subject.trim().is_empty()
+        || subject.len() > MAX_SUBJECT
+        || subject.chars().any(char::is_control)
+    {
+        return Err("sub is empty, too long, or has a control character".to_owned());
+    }
+    Ok(subject)
+}
+
+/// A time that has come, but for how clocks differ.
+pub(super) fn past(
+    claims: &Claims,
+    name: &str,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, String> {
+    let time = time(claims, name)?;
+    if time.is_some_and(|time| time > now.plus(CLOCK_SKEW)) {
+        return Err(format!("{name} is in the future"));
+    }
+    Ok(time)
 }
 
 pub(super) fn time(claims: &Claims, name: &str) -> Result<Option<Timestamp>, String> {

@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 
-use super::http::UrlRules;
+use crate::http_client::UrlRules;
 
 /// A provider's metadata. Every endpoint has been checked.
 #[derive(Clone, Debug, Deserialize)]
@@ -39,6 +39,9 @@ pub struct Metadata {
     /// `None`: not said.
     #[serde(default)]
     pub code_challenge_methods_supported: Option<Vec<String>>,
+    /// Initiating User Registration via OpenID Connect 1.0, section 4; `None`: not said.
+    #[serde(default)]
+    pub prompt_values_supported: Option<Vec<String>>,
     /// `None`: not said, which means `client_secret_basic`.
     #[serde(default)]
     pub token_endpoint_auth_methods_supported: Option<Vec<String>>,

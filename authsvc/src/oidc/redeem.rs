@@ -28,6 +28,9 @@ pub struct Identity {
     pub access_token_expires_at: Option<Timestamp>,
     /// Gets new tokens, where the provider gave one.
     pub refresh_token: Option<Token>,
+    /// The scopes that the access token has, where the provider said so and that matters: for a login
+    /// it does not. `None`: those that it had, or was asked for (RFC 6749, sections 5.1 and 6).
+    pub scopes: Option<Vec<String>>,
     /// The ID token's claims, completed by `UserInfo` where the policy asks for it.
     pub claims: Claims,
     /// `acr`.
@@ -56,6 +59,7 @@ impl Identity {
             auth_time: self.auth_time,
             created_at: now,
             touched_at: now,
+            grant: None,
         }
     }
 }
@@ -82,6 +86,8 @@ impl Provider {
         ];
         grant.extend(login.resources.iter().map(|resource| ("resource", resource.clone())));
         let tokens = self.request_tokens(client, &metadata, &grant).await?;
+        // No login fails for what is not looked at.
+        let scopes = if transaction.elevation.is_some() { tokens.scopes()? } else { None };
         let access_token = tokens.access_token;
         let id_token = tokens.id_token.ok_or_else(|| {
             OidcError::Token("there is none in the token response; is openid a scope?".to_owned())
@@ -115,6 +121,7 @@ impl Provider {
             access_token,
             access_token_expires_at: tokens.access_token_expires_at,
             refresh_token: tokens.refresh_token,
+            scopes,
             claims,
             acr: verified.acr,
             // Unknown counts as too old for every limit: the step-up login then insists on it.

@@ -78,6 +78,11 @@ impl Provider {
             OidcError::Refused("invalid_grant") => RefreshError::Ended(error),
             other => RefreshError::Failed(other),
         })?;
+        // An elevated token that may do nobody knows what is none; of a session nobody asks.
+        let scopes = match session.grant {
+            Some(_) => tokens.scopes().map_err(RefreshError::Failed)?,
+            None => None,
+        };
         let patience = deadline.min(Instant::now() + PATIENCE);
         let verified = self.verify_refreshed(&tokens, &metadata, client, session, patience).await?;
         let mut claims = match &verified {
@@ -103,7 +108,7 @@ impl Provider {
                 claims.entry(name).or_insert(value);
             }
         }
-        Ok(identity(tokens, verified, claims, session))
+        Ok(identity(tokens, verified, scopes, claims, session))
     }
 
     /// The new ID token, if there is one, and if it is of the same login.
@@ -200,6 +205,7 @@ fn with_the_login(mut claims: Claims, before: &Claims) -> Claims {
 fn identity(
     tokens: Tokens,
     verified: Option<Verified>,
+    scopes: Option<Vec<String>>,
     claims: Claims,
     session: &Session,
 ) -> Identity {
@@ -218,6 +224,7 @@ fn identity(
         access_token: tokens.access_token,
         access_token_expires_at: tokens.access_token_expires_at,
         refresh_token: tokens.refresh_token.or_else(|| session.refresh_token.clone()),
+        scopes,
         claims,
         acr: acr.or_else(|| session.acr.clone()),
         auth_time: session.auth_time,

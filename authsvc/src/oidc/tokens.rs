@@ -10,7 +10,7 @@ use vestibule_policy::model::CompiledClient;
 use super::client_auth::{self, Form};
 use super::id_token::MAX_TOKEN;
 use super::metadata::Metadata;
-use super::{OidcError, Provider, error_code};
+use super::{OidcError, Provider, error_code, scopes};
 use crate::clock::Timestamp;
 use crate::token::Token;
 
@@ -22,6 +22,22 @@ pub(super) struct Tokens {
     /// Not verified.
     pub(super) id_token: Option<String>,
     pub(super) refresh_token: Option<Token>,
+    /// RFC 8693, section 2.2.1.
+    pub(super) issued_token_type: Option<Value>,
+    scope: Option<Value>,
+}
+
+impl Tokens {
+    /// The scopes that were granted; `None`: those that were asked for (RFC 6749, section 5.1).
+    ///
+    /// # Errors
+    /// Where the list is not understood.
+    pub(super) fn scopes(&self) -> Result<Option<Vec<String>>, OidcError> {
+        let Some(scope) = &self.scope else { return Ok(None) };
+        let unusable =
+            || OidcError::Unusable("the scope of the token response is malformed".to_owned());
+        scopes::parse(scope).map(Some).ok_or_else(unusable)
+    }
 }
 
 #[derive(Deserialize)]
@@ -34,6 +50,10 @@ struct Answer {
     refresh_token: Option<String>,
     #[serde(default)]
     expires_in: Option<Value>,
+    #[serde(default)]
+    scope: Option<Value>,
+    #[serde(default)]
+    issued_token_type: Option<Value>,
 }
 
 impl Provider {
@@ -62,6 +82,8 @@ impl Provider {
             access_token_expires_at: lifetime.map(|lifetime| self.now().plus(lifetime)),
             id_token: answer.id_token,
             refresh_token: answer.refresh_token.filter(|text| !text.is_empty()).map(Token::new),
+            issued_token_type: answer.issued_token_type,
+            scope: answer.scope,
         })
     }
 }

@@ -10,8 +10,10 @@ use vestibule_policy::model::{CompiledPolicy, CompiledRoute};
 use vestibule_policy::origin::Origin;
 use vestibule_policy::path::{PathError, Target};
 
+use super::authority::{Authorities, AuthorityEndpoint, LiveAuthority};
 use crate::identity_jwt::IdentitySigner;
 use crate::oidc::Provider;
+use crate::permissions::DecisionPoints;
 use crate::session::Purpose;
 use crate::session::index::Indexer;
 use crate::session::keyring::Keyring;
@@ -31,9 +33,20 @@ pub struct LivePolicy {
     pub identity: IdentitySigner,
     /// Where this policy's users log in.
     pub provider: Arc<Provider>,
+    /// Who answers for permissions.
+    pub decisions: DecisionPoints,
     /// The query of the check's address where the gateway takes all headers of this policy from us;
     /// `None`: the address does not say so.
     pub header_list: Option<String>,
+    /// Seals elevated tokens.
+    pub elevation_sealer: Sealer,
+    /// Seals elevated access tokens in cookies.
+    pub access_cookie_sealer: Sealer,
+    /// Seals elevated refresh tokens in cookies.
+    pub refresh_cookie_sealer: Sealer,
+    /// Seals what a refresh of such a cookie gave.
+    pub cookie_refresh_sealer: Sealer,
+    authorities: Authorities,
     routes: RouteTable,
     unmatched: CompiledRoute,
 }
@@ -63,7 +76,13 @@ impl LivePolicy {
             indexer: Indexer::new(keyring, uid),
             identity: IdentitySigner::new(keyring, uid),
             provider,
+            decisions: DecisionPoints::default(),
             header_list: None,
+            elevation_sealer: Sealer::new(keyring, uid, Purpose::Elevation),
+            access_cookie_sealer: Sealer::new(keyring, uid, Purpose::AccessCookie),
+            refresh_cookie_sealer: Sealer::new(keyring, uid, Purpose::RefreshCookie),
+            cookie_refresh_sealer: Sealer::new(keyring, uid, Purpose::CookieRefresh),
+            authorities: Authorities::new(&compiled),
             routes: RouteTable::new(&keys),
             unmatched: CompiledRoute::unmatched(),
             compiled,
@@ -73,6 +92,13 @@ impl LivePolicy {
     /// The same, by the keys of another keyring.
     pub(super) fn rekeyed(&self, keyring: &Keyring) -> Self {
         Self::new(Arc::clone(&self.compiled), keyring, Arc::clone(&self.provider))
+            .with_decisions(self.decisions.clone())
+    }
+
+    /// The same, with who answers for permissions: until then only expressions are answered.
+    #[must_use]
+    pub fn with_decisions(self, decisions: DecisionPoints) -> Self {
+        Self { decisions, ..self }
     }
 
     /// The same, with a gateway that the operator wires.
@@ -97,11 +123,43 @@ impl LivePolicy {
         self.compiled.origins.iter().find(|origin| origin.matches_host(host))
     }
 
-    /// Whether a path is one of our own endpoints: the base path, or below it.
+    /// Whether a path is one of our own endpoints: the base path or below it, one of an authority, or one
+    /// for the SDKs of another product.
     #[must_use]
     pub fn is_own_path(&self, path: &str) -> bool {
         path.strip_prefix(&self.compiled.base_path)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            || self.authorities.endpoint(path).is_some()
+            || self.compiled.hosted_backend.as_ref().is_some_and(|hosted| hosted.has(path))
+    }
+
+    /// All Route Authorities.
+    #[must_use]
+    pub fn authorities(&self) -> &[Arc<LiveAuthority>] {
+        self.authorities.all()
+    }
+
+    /// The innermost Route Authority of a request; `None`: none, its token is the session's.
+    ///
+    /// # Errors
+    /// Where the spellings of an admitted encoding would be of different ones.
+    pub fn authority_for(&self, target: &Target) -> Result<Option<&Arc<LiveAuthority>>, PathError> {
+        self.authorities.find(target)
+    }
+
+    /// The authority of this base.
+    #[must_use]
+    pub fn authority(&self, base: &str) -> Option<&Arc<LiveAuthority>> {
+        self.authorities().iter().find(|authority| authority.compiled.base == base)
+    }
+
+    /// Which endpoint of which authority a path is.
+    #[must_use]
+    pub fn authority_endpoint(
+        &self,
+        path: &str,
+    ) -> Option<(&Arc<LiveAuthority>, AuthorityEndpoint)> {
+        self.authorities.endpoint(path)
     }
 
     /// The absolute URL of one of our own endpoints on an origin.

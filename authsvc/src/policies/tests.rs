@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use vestibule_policy::model::{
-    CompiledClient, CompiledLogin, CompiledLogout, CompiledProvider, CompiledRoute,
-    CompiledSession, Credential, Par, SameSite,
+    CompiledAuthZen, CompiledClient, CompiledDecisionPoint, CompiledLogin, CompiledLogout,
+    CompiledProvider, CompiledRoute, CompiledSession, Credential, Par, SameSite,
 };
 use vestibule_policy::path::Exceptions;
 
@@ -46,12 +46,17 @@ pub(crate) fn compiled(name: &str, origins: &[&str]) -> CompiledPolicy {
             claims: Vec::new(),
         },
         routes: vec![CompiledRoute::unmatched()],
+        authorities: Vec::new(),
+        bearer: None,
+        open_fga: None,
+        auth_zen: None,
         paths: Exceptions::default(),
         csrf_header: "x-bff".to_owned(),
         cors_origins: Vec::new(),
         logout_return_to: "/".to_owned(),
         logout: CompiledLogout::default(),
         base_path: "/bff".to_owned(),
+        hosted_backend: None,
         upstream_headers: Vec::new(),
     }
 }
@@ -177,4 +182,55 @@ fn t053_of_two_that_come_at_once_neither_is_chosen_by_its_place_in_the_list() {
         assert_eq!(policies.install(entries, &keyring).len(), 2);
         assert_eq!(holder(&policies, "shop.example.com").as_deref(), Some("a"));
     }
+}
+
+fn asking(name: &str, ca_bundle: Option<&str>, base_path: &str) -> PolicyEntry {
+    let mut policy = compiled(name, &[&format!("https://{name}.example.com")]);
+    base_path.clone_into(&mut policy.base_path);
+    policy.auth_zen = Some(CompiledAuthZen {
+        server: CompiledDecisionPoint {
+            url: "https://pdp.example.com".to_owned(),
+            token: None,
+            ca_bundle: ca_bundle.map(str::to_owned),
+            timeout: Duration::from_secs(1),
+            cache_for: Duration::from_secs(10),
+            allow_insecure: false,
+        },
+        subject_type: "user".to_owned(),
+    });
+    PolicyEntry::accepted(Arc::new(policy))
+}
+
+#[test]
+fn a_policy_whose_decision_point_cannot_be_set_up_goes_on_as_it_was_or_is_refused() {
+    let (policies, keyring) = policies();
+    let problems = policies.install(vec![asking("a", Some("no bundle"), "/bff")], &keyring);
+    assert!(problems[0].1.contains("authZen.server: caBundleRef: "), "{problems:?}");
+    assert!(matches!(policies.find("default", "a"), Lookup::Refused));
+
+    assert!(policies.install(vec![asking("a", None, "/bff")], &keyring).is_empty());
+    let good = live(&policies);
+    let held = policies.running();
+    assert_eq!(policies.install(vec![asking("a", Some("no bundle"), "/bff")], &keyring).len(), 1);
+    assert_eq!(live(&policies), good);
+    assert!(policies.running()[0].revision.problem.is_some());
+    drop(held);
+}
+
+#[test]
+fn an_edit_elsewhere_and_other_keys_leave_what_a_decision_point_answered_lately() {
+    let decisions = |policies: &Policies| match policies.find("default", "a") {
+        Lookup::Live(policy) => policy.decisions.clone(),
+        Lookup::Refused | Lookup::Unknown => panic!("a is live"),
+    };
+    let (policies, keyring) = policies();
+    policies.install(vec![asking("a", None, "/bff")], &keyring);
+    let first = decisions(&policies);
+    policies.install(vec![asking("a", None, "/login")], &keyring);
+    assert!(decisions(&policies).shares_with(&first));
+    let other = Arc::new(Keyring::ephemeral(&SeededRandom::default()));
+    policies.install(vec![asking("a", None, "/login")], &other);
+    assert!(decisions(&policies).shares_with(&first));
+    policies.install(vec![entry("a", &["https://a.example.com"])], &other);
+    assert!(!decisions(&policies).shares_with(&first));
 }

@@ -4,9 +4,10 @@
 //! same moment. Those of one process share one flight; the flights of all replicas take turns by a
 //! lease in the store, and who gets the turn looks at the record again before it redeems. It must
 //! not depend on the request that caused it, and must not give out tokens that are not stored.
+//! Elevated tokens (`session::elevation`) are refreshed in the same way, each by itself.
 
 mod flights;
-mod lease;
+pub(super) mod lease;
 mod turn;
 
 use std::sync::Arc;
@@ -20,21 +21,33 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::Session;
 use super::service::{Loaded, Sessions, Terms};
 use super::store::{Acquired, Owner, StoreError};
+use crate::clock::Timestamp;
 use crate::oidc::{Identity, RefreshError};
 use crate::policies::LivePolicy;
-use flights::Flight;
-pub(super) use flights::Flights;
+pub(super) use flights::{Flight, Flights};
 use lease::{LEASE, Lease};
 use turn::Turn;
 
 /// How long a request waits for new tokens: less than the 30 s after which gateways give up.
-const WAIT_FOR: Duration = Duration::from_secs(25);
+pub(super) const WAIT_FOR: Duration = Duration::from_secs(25);
 /// How often a flight looks whether it is its turn, if it hears nothing.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// The least time between two looks.
-const LOOK_AT_MOST: Duration = Duration::from_millis(10);
+pub(super) const LOOK_AT_MOST: Duration = Duration::from_millis(10);
 /// A refresh ahead of time that failed is tried again after this, and up to as much again.
 const REST: Duration = Duration::from_secs(15);
+/// How long before their end new tokens are asked for at most, in seconds.
+const MAX_AHEAD: u64 = 60;
+
+/// Whether tokens that were given at one moment and end at another will be over soon: within a tenth of
+/// their time, and not more than a minute. `jitter` spreads those that began together.
+#[must_use]
+pub fn is_soon(issued_at: Timestamp, end: Timestamp, now: Timestamp, jitter: u8) -> bool {
+    let tenth = end.since(issued_at) / 10;
+    // Between a half and the whole of it.
+    let before = tenth.min(MAX_AHEAD) * (256 + u64::from(jitter)) / 512;
+    end.since(now) <= before
+}
 
 /// What became of a session whose tokens were to be refreshed.
 #[derive(Clone, Debug)]
@@ -48,10 +61,20 @@ pub enum Refreshed {
 }
 
 /// What a flight ends with.
-type Outcome = Result<Refreshed, StoreError>;
+pub(super) type Outcome = Result<Refreshed, StoreError>;
 
 /// Redeems refresh tokens.
 pub(super) trait Redeemer: Send + Sync + 'static {
+    /// What matters to the records whose tokens these are.
+    fn terms<'a>(&'a self, policy: &'a LivePolicy) -> Terms<'a> {
+        Terms::of(policy)
+    }
+
+    /// Whether there is anything to be redeemed.
+    fn can_redeem(&self, session: &Session) -> bool {
+        session.refresh_token.is_some()
+    }
+
     /// Redeems that of a session, by the deadline or not at all.
     fn redeem<'a>(
         &'a self,
@@ -158,7 +181,7 @@ impl Sessions {
         seen: &Loaded,
         flight: &Flight,
     ) -> Outcome {
-        let terms = Terms::of(policy);
+        let terms = redeemer.terms(policy);
         // For a store that does not answer.
         let give_up = Instant::now() + WAIT_FOR;
         let mut news = self.news(&seen.key);
@@ -194,14 +217,14 @@ impl Sessions {
         }
     }
 
-    fn new_owner(&self) -> Owner {
+    pub(super) fn new_owner(&self) -> Owner {
         let mut bytes = [0; 16];
         self.random.fill(&mut bytes);
         Owner(bytes)
     }
 
     /// A random part of a duration.
-    fn part_of(&self, whole: Duration) -> Duration {
+    pub(super) fn part_of(&self, whole: Duration) -> Duration {
         let mut byte = [0];
         self.random.fill(&mut byte);
         whole.mul_f64(f64::from(byte[0]) / 256.0)
@@ -209,4 +232,4 @@ impl Sessions {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -27,7 +27,7 @@ use crate::policies::LivePolicy;
 use crate::random::Random;
 pub use find::Page;
 pub use logins::LOGIN_SECONDS;
-pub(super) use terms::{Terms, index_entries};
+pub(super) use terms::{Kind, Terms, index_entries};
 use timeouts::InUse;
 
 /// Keeps sessions and login transactions, sealed.
@@ -125,7 +125,7 @@ impl Sessions {
     ) -> Result<SecretId, StoreError> {
         let id = SecretId::generate(&*self.random);
         let key = id.store_key(Purpose::Session, terms.policy_uid);
-        let sealed = self.seal(terms.session_sealer, &key, session)?;
+        let sealed = self.seal(terms.sealer, &key, session)?;
         let ttl = terms.keep_for(session, self.clock.now());
         // Indexed first: a session that a logout could not find must not exist.
         self.store.index(&index_entries(terms, &key, session)).await?;
@@ -145,7 +145,7 @@ impl Sessions {
         if self.cache.has_ended(key) {
             return None;
         }
-        let session: Session = open(terms.session_sealer, key, &record.value)?;
+        let session: Session = open(terms.sealer, key, &record.value)?;
         (terms.remaining(&session, self.clock.now()) > 0).then_some(session)
     }
 

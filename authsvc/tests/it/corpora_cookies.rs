@@ -140,6 +140,7 @@ fn transaction(app: &TestApp) -> LoginTransaction {
         acr_values: Vec::new(),
         max_age: None,
         created_at: app.app.clock.now(),
+        elevation: None,
     }
 }
 

@@ -1,7 +1,9 @@
 //! Every field of a policy has a test in which it refuses, or withholds, what it should (T-9): a
 //! field that is read by nothing would be the worst kind of permissive default.
 
+mod authority_logins;
 mod coverage;
+mod elevated;
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -29,6 +31,8 @@ struct Req {
     /// Seconds after the login.
     after: u64,
     acr: Option<&'static str>,
+    /// What the session's elevated tokens were granted; empty: there are none.
+    elevated: &'static [&'static str],
     /// Under which name the session's cookie is sent; `None`: its own.
     cookie: Option<&'static str>,
 }
@@ -44,6 +48,7 @@ const fn get(target: &'static str) -> Req {
         logged_in: true,
         after: 0,
         acr: None,
+        elevated: &[],
         cookie: None,
     }
 }
@@ -69,6 +74,9 @@ impl Req {
     async fn ask(&self, spec: &str) -> Vec<Answer> {
         let app = TestApp::new(&[("shop", &format!("{BASE}{spec}"))]);
         let cookie = app.session("shop", |session| session.acr = self.acr.map(str::to_owned)).await;
+        if !self.elevated.is_empty() {
+            elevated::elevate(&app, &cookie, self.elevated, self.acr).await;
+        }
         let cookie = match (self.cookie, cookie.split_once('=')) {
             (Some(name), Some((_, value))) => format!("{name}={value}"),
             _ => cookie,
@@ -341,7 +349,7 @@ fn rows() -> Vec<Row> {
 
 #[tokio::test]
 async fn t009_every_field_refuses_what_it_should() {
-    for row in rows() {
+    for row in rows().into_iter().chain(elevated::rows()) {
         let what = format!("{}: {}", row.field, row.spec);
         let (request, seen) = &row.refused;
         seen.check(&request.ask(row.spec).await, &format!("{what}: refused"));

@@ -6,6 +6,12 @@
 mod audit_lines;
 #[path = "../support/cuttable.rs"]
 mod cuttable;
+#[path = "../login/idp.rs"]
+#[expect(dead_code, reason = "what only the tests of logins need")]
+mod idp;
+#[path = "../login/jose.rs"]
+#[expect(dead_code, reason = "what only the tests of logins need")]
+mod jose;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -16,6 +22,7 @@ mod claims;
 mod corpora;
 mod corpora_cookies;
 mod csrf_cors;
+mod elevated;
 mod endpoints;
 mod every_field;
 mod hardening;

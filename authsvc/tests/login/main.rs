@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod access_tokens;
 mod audit;
 #[path = "../support/audit_lines.rs"]
 mod audit_lines;
@@ -11,7 +12,10 @@ mod conformance;
 #[path = "../support/cuttable.rs"]
 mod cuttable;
 mod drafts;
+mod elevation;
 mod flows;
+mod granted_scopes;
+mod hosted_backend;
 mod idp;
 mod jose;
 mod logout;

@@ -3,6 +3,7 @@
 mod ahead;
 mod claims;
 mod failures;
+mod of_cookies;
 mod same_login;
 mod users;
 
@@ -242,6 +243,7 @@ impl Checked {
             auth_time: now,
             created_at: now,
             touched_at: now,
+            grant: None,
         };
         alter(&mut session);
         self.app.sessions.create(&self.policy("shop"), &session).await.unwrap().encode()

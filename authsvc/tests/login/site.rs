@@ -103,12 +103,17 @@ pub fn policy(name: &str, issuer: &str) -> CompiledPolicy {
                 false,
             ),
         ],
+        authorities: Vec::new(),
+        bearer: None,
+        open_fga: None,
+        auth_zen: None,
         paths: Exceptions::default(),
         csrf_header: "x-bff".to_owned(),
         cors_origins: Vec::new(),
         logout_return_to: "/".to_owned(),
         logout: CompiledLogout::default(),
         base_path: "/bff".to_owned(),
+        hosted_backend: None,
         upstream_headers: Vec::new(),
     }
 }

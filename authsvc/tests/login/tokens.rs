@@ -44,6 +44,7 @@ async fn redeem_as(
         acr_values: acr_values.iter().map(|acr| (*acr).to_owned()).collect(),
         max_age,
         created_at: Timestamp(START),
+        elevation: None,
     };
     provider.redeem(&client(), &login_spec(), &transaction, "c").await
 }

@@ -122,6 +122,7 @@ pub fn session(subject: &str) -> Session {
         auth_time: now,
         created_at: now,
         touched_at: now,
+        grant: None,
     }
 }
 

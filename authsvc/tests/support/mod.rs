@@ -43,9 +43,13 @@ pub struct TestApp {
 
 /// A policy as YAML spec, compiled under `default/NAME`.
 pub fn compiled(name: &str, spec: &str) -> CompiledPolicy {
+    compiled_at(json!({"issuer": "https://id.example.com"}), name, spec)
+}
+
+/// As [`compiled`], with a provider as it is specified.
+pub fn compiled_at(provider: Value, name: &str, spec: &str) -> CompiledPolicy {
     let spec: BffPolicySpec = serde_saphyr::from_str(spec).unwrap();
-    let provider: BffProviderSpec =
-        serde_json::from_value(json!({"issuer": "https://id.example.com"})).unwrap();
+    let provider: BffProviderSpec = serde_json::from_value(provider).unwrap();
     let secrets = |_: &SecretKeyRef| Ok(SecretString::from("canary-client-secret"));
     compile(&Input {
         id: PolicyId { namespace: "default".to_owned(), name: name.to_owned() },
@@ -85,7 +89,7 @@ impl TestApp {
         Self::of(accepted(policies).collect(), clock, store)
     }
 
-    fn of(
+    pub fn of(
         entries: Vec<PolicyEntry>,
         clock: Arc<ManualClock>,
         store: Arc<dyn SessionStore>,
@@ -135,6 +139,7 @@ impl TestApp {
             auth_time: now,
             created_at: now,
             touched_at: now,
+            grant: None,
         };
         change(&mut session);
         let policy = self.policy(policy);

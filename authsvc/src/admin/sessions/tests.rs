@@ -89,6 +89,7 @@ impl Port {
             auth_time: now,
             created_at: now,
             touched_at: now,
+            grant: None,
         };
         self.app.sessions.create(&self.policy(policy), &session).await.unwrap()
     }

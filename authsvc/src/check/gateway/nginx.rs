@@ -7,7 +7,7 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 
 use super::super::decide::Refusal;
-use super::{Dialect, Stated, bare, challenge, stated, step_up_challenge, unavailable};
+use super::{Dialect, Stated, bare, stated, unavailable};
 
 /// The headers that state the original request.
 pub(super) const HEADERS: [&str; 2] = ["x-original-method", "x-original-url"];
@@ -31,13 +31,13 @@ pub(super) fn read(headers: &HeaderMap) -> Result<Stated, Refusal> {
 /// Never a body: nginx drops the upstream connection after any.
 pub(super) fn render(refusal: &Refusal) -> Response {
     match refusal {
-        Refusal::Unauthenticated(_) => bare(StatusCode::UNAUTHORIZED),
-        Refusal::StepUp(step_up, _) => {
-            let mut response = bare(StatusCode::UNAUTHORIZED);
-            challenge(&mut response, &step_up_challenge(step_up));
-            response
-        }
+        Refusal::Unauthenticated(_)
+        | Refusal::StepUp(..)
+        | Refusal::MediationAdvised(..)
+        | Refusal::InsufficientScope { .. }
+        | Refusal::InvalidToken => bare(StatusCode::UNAUTHORIZED),
         Refusal::Forbidden(_) => bare(StatusCode::FORBIDDEN),
         Refusal::Unavailable => unavailable(Dialect::Nginx, "store-unavailable"),
+        Refusal::Undecided => unavailable(Dialect::Nginx, "authority-unavailable"),
     }
 }

@@ -7,9 +7,10 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::super::decide::{Refusal, StepUp};
+use super::super::decide::{Advice, Refusal};
 use super::super::request::CheckRequest;
-use super::{Stated, challenge, see_other, stated, step_up_challenge};
+use super::{Stated, see_other, stated};
+use crate::endpoints::authorize::address::has_error;
 use crate::policies::LivePolicy;
 use crate::problem::Problem;
 
@@ -38,7 +39,17 @@ pub(super) fn render(
             see_other(&login_url(policy, request))
         }
         (Refusal::Unauthenticated(_), request) => unauthenticated(policy, request),
-        (Refusal::StepUp(step_up, _), request) => insufficient(policy, request, &step_up),
+        (Refusal::StepUp(..), request) => {
+            let login_url = request.map(|request| login_url(policy, request));
+            Problem::insufficient_authentication(login_url).into_response()
+        }
+        (Refusal::MediationAdvised(advice, navigates), request) => {
+            mediation(policy, request, &advice, navigates)
+        }
+        (Refusal::InsufficientScope { scopes }, _) => {
+            Problem::insufficient_scope(&scopes).into_response()
+        }
+        (Refusal::InvalidToken, _) => Problem::invalid_token().into_response(),
         (Refusal::Forbidden("forged"), _) => forged(policy),
         (Refusal::Forbidden(_), _) => Problem::new(
             StatusCode::FORBIDDEN,
@@ -48,6 +59,7 @@ pub(super) fn render(
         )
         .into_response(),
         (Refusal::Unavailable, _) => Problem::store_unavailable().into_response(),
+        (Refusal::Undecided, _) => Problem::authority_unavailable().into_response(),
     }
 }
 
@@ -65,11 +77,23 @@ fn unauthenticated(policy: &LivePolicy, request: Option<&CheckRequest>) -> Respo
     Problem::unauthenticated(login_url).into_response()
 }
 
-fn insufficient(policy: &LivePolicy, request: Option<&CheckRequest>, step_up: &StepUp) -> Response {
-    let login_url = request.map(|request| login_url(policy, request));
-    let mut response = Problem::insufficient_authentication(login_url).into_response();
-    challenge(&mut response, &step_up_challenge(step_up));
-    response
+/// A navigation comes back to where it was going; a script says itself where its page is.
+fn mediation(
+    policy: &LivePolicy,
+    request: Option<&CheckRequest>,
+    advice: &Advice,
+    navigates: bool,
+) -> Response {
+    // One that comes back from there with an error would be sent round for ever.
+    let navigates = navigates && !request.is_some_and(|request| has_error(&request.target.raw));
+    let url = request.zip(policy.authority(&advice.base)).map(|(request, authority)| {
+        let back = navigates.then_some(request.target.raw.as_str());
+        authority.authorize_url(&request.origin, &advice.scopes, back)
+    });
+    match url {
+        Some(url) if navigates => see_other(&url),
+        url => Problem::mediation_advised(&advice.base, &advice.scopes, url).into_response(),
+    }
 }
 
 /// The login endpoint with the way back, absolute: Traefik resolves a relative `Location` against

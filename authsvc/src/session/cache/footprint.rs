@@ -22,7 +22,10 @@ pub(super) fn of(session: &Session) -> usize {
         .flatten()
         .map(|token| text(token.expose()));
     let claims = session.claims.iter().map(|(name, claim)| member(name, claim));
-    ENTRY + size_of::<Session>() + texts.chain(tokens).chain(claims).sum::<usize>()
+    let scopes = session.grant.iter().flat_map(|grant| grant.asked.iter().chain(&grant.granted));
+    let scopes = scopes.map(|scope| 2 * size_of::<String>() + text(scope));
+    let parts = texts.chain(tokens).chain(claims).chain(scopes);
+    ENTRY + size_of::<Session>() + parts.sum::<usize>()
 }
 
 fn text(text: &str) -> usize {

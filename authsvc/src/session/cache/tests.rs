@@ -38,6 +38,7 @@ pub(super) fn kept(subject: &str, version: u64, opened_by: &SealerId) -> Kept {
         auth_time: Timestamp(0),
         created_at: Timestamp(0),
         touched_at: Timestamp(0),
+        grant: None,
     };
     Kept { session: Arc::new(session), version, opened_by: opened_by.clone(), by_active_key: true }
 }

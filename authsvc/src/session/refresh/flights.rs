@@ -69,7 +69,7 @@ impl Flights {
 }
 
 /// The one that a session has. It has landed when this is dropped, whatever happened.
-pub(super) struct Flight {
+pub(in crate::session) struct Flight {
     sessions: Arc<Sessions>,
     key: StoreKey,
     outcome: Sender,
@@ -77,7 +77,7 @@ pub(super) struct Flight {
 
 impl Flight {
     /// The outcome of a session's flight, to be waited for. `Some`: there was none, the caller flies.
-    pub(super) fn board(
+    pub(in crate::session) fn board(
         sessions: &Arc<Sessions>,
         key: &StoreKey,
     ) -> (watch::Receiver<Option<Outcome>>, Option<Self>) {
@@ -93,12 +93,12 @@ impl Flight {
         (receiver, Some(Self { sessions: Arc::clone(sessions), key: *key, outcome }))
     }
 
-    pub(super) fn sessions(&self) -> &Sessions {
+    pub(in crate::session) fn sessions(&self) -> &Sessions {
         &self.sessions
     }
 
     /// Whether nobody waits for it; nobody will then.
-    pub(super) fn leave_if_alone(&self) -> bool {
+    pub(in crate::session) fn leave_if_alone(&self) -> bool {
         let mut table = self.sessions.flights.table();
         let alone = self.outcome.receiver_count() == 0;
         if alone {
@@ -108,7 +108,7 @@ impl Flight {
     }
 
     /// Tells all who wait.
-    pub(super) fn land(self, outcome: Outcome) {
+    pub(in crate::session) fn land(self, outcome: Outcome) {
         if !matches!(outcome, Ok(super::Refreshed::Fresh(_) | super::Refreshed::Ended)) {
             let rest = REST + self.sessions.part_of(REST);
             self.sessions.flights.rest(self.key, Instant::now() + rest);

@@ -9,7 +9,7 @@ use crate::session::StoreKey;
 use crate::session::store::{Owner, SessionStore};
 
 /// For how long a lease is given.
-pub(super) const LEASE: Duration = Duration::from_secs(10);
+pub(in crate::session) const LEASE: Duration = Duration::from_secs(10);
 /// For how long it is counted on: a second less, since clocks do not run alike.
 const COUNTED_ON: Duration = Duration::from_secs(9);
 /// How often it is prolonged.
@@ -18,7 +18,7 @@ const RENEW_EVERY: Duration = Duration::from_secs(2);
 const RENEW_AGAIN: Duration = Duration::from_millis(250);
 
 /// A lease that was given.
-pub(super) struct Lease<'a> {
+pub(in crate::session) struct Lease<'a> {
     store: &'a dyn SessionStore,
     key: StoreKey,
     owner: Owner,
@@ -28,7 +28,7 @@ pub(super) struct Lease<'a> {
 
 impl<'a> Lease<'a> {
     /// One that was asked for at `asked`, and given some time later.
-    pub(super) fn new(
+    pub(in crate::session) fn new(
         store: &'a dyn SessionStore,
         key: StoreKey,
         owner: Owner,
@@ -38,12 +38,12 @@ impl<'a> Lease<'a> {
     }
 
     /// Whether it cannot be counted on any more.
-    pub(super) fn is_over(&self) -> bool {
+    pub(in crate::session) fn is_over(&self) -> bool {
         Instant::now() >= self.good_until
     }
 
     /// Prolongs it again and again; comes back when it cannot be counted on any more.
-    pub(super) async fn hold(&mut self) {
+    pub(in crate::session) async fn hold(&mut self) {
         let mut next = Instant::now() + RENEW_EVERY;
         loop {
             sleep_until(next.min(self.good_until)).await;
@@ -67,7 +67,7 @@ impl<'a> Lease<'a> {
     }
 
     /// Gives it back; nobody gets it before `pause` is over.
-    pub(super) async fn give_back(&self, pause: Duration) {
+    pub(in crate::session) async fn give_back(&self, pause: Duration) {
         if let Err(error) = self.store.release(&self.key, self.owner, pause).await {
             tracing::debug!(%error, "the lease of a refresh is kept until its end");
         }

@@ -1,7 +1,7 @@
 //! Refreshes of several replicas over one store, in tokio's own time: minutes pass at once.
 
-mod faults;
-mod fixture;
+pub(in crate::session) mod faults;
+pub(in crate::session) mod fixture;
 mod turns;
 
 use futures_util::future::join_all;

@@ -11,11 +11,11 @@ use tokio::time::{Instant, sleep};
 
 use super::lease::{LEASE, Lease};
 use super::{Loaded, Redeemer, Refreshed, Sessions, Terms};
-use crate::audit::{EndReason, Ending};
-use crate::clock::Timestamp;
+use crate::audit::{self, EndReason, Ending};
 use crate::oidc::{Identity, RefreshError};
 use crate::session::Session;
-use crate::session::service::index_entries;
+use crate::session::elevation;
+use crate::session::service::{Kind, index_entries};
 use crate::session::store::{Acquired, Change, ChangeListener as _, Owner, StoreError, Versioned};
 
 /// How long a redeem may take; the lease bounds it as well.
@@ -28,6 +28,14 @@ const WRITE_AGAIN: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_secs(1);
 /// See [`PAUSE`].
 const PAUSE_MORE: Duration = Duration::from_secs(4);
+
+/// What became of an elevated token for which the provider gives no more.
+enum Spent {
+    /// The store has it that there is none any more.
+    Now,
+    /// Its session ended, and it with that.
+    Gone,
+}
 
 /// A replica's turn with a session.
 pub(super) struct Turn<'a> {
@@ -51,11 +59,11 @@ impl Turn<'_> {
             lease.give_back(Duration::ZERO).await;
             // Ends it where it is over, and knows what became of it where not.
             let left = self.sessions.load_from_store(self.terms, &self.seen.key).await?;
-            return Ok(Some(left.map_or(Refreshed::Ended, |session| self.fresh(session))));
+            return Ok(Some(left.map_or(Refreshed::Ended, |session| self.found(session))));
         };
-        if session.refresh_token.is_none() || !same_tokens(&session, &self.seen.session) {
+        if !redeemer.can_redeem(&session) || !same_tokens(&session, &self.seen.session) {
             lease.give_back(Duration::ZERO).await;
-            return Ok(Some(self.fresh(Arc::new(session))));
+            return Ok(Some(self.found(Arc::new(session))));
         }
         if lease.is_over() {
             // This process stood still since it was given: another may be at it.
@@ -73,25 +81,32 @@ impl Turn<'_> {
                 }
                 // It was logged out. Nobody else redeems now, and what comes is to be revoked.
                 if let Ok(identity) = redeeming.await {
-                    redeemer.discard(&refreshed(&session, identity, self.sessions.clock.now()));
+                    let came = self.refreshed(&session, identity);
+                    redeemer.discard(&came.unwrap_or_else(|refused| *refused));
                 }
                 return Ok(Some(Refreshed::Ended));
             }
         };
         drop(redeeming);
         match redeemed {
-            Ok(identity) => {
-                let writing = self.store(&session, identity, redeemer);
-                // Others wait as long as this one is at it; its fence tells if one did not.
-                tokio::select! {
-                    biased;
-                    stored = writing => stored,
-                    never = async { lease.hold().await; pending().await } => never,
+            Ok(identity) => match self.refreshed(&session, identity) {
+                Ok(new) => {
+                    let writing = self.store(&session, new, redeemer);
+                    // Others wait as long as this one is at it; its fence tells if one did not.
+                    tokio::select! {
+                        biased;
+                        stored = writing => stored,
+                        never = async { lease.hold().await; pending().await } => never,
+                    }
                 }
-            }
+                Err(refused) => {
+                    redeemer.discard(&refused);
+                    self.end(session, "scope_refused").await
+                }
+            },
             Err(RefreshError::Ended(error)) => {
                 tracing::info!(policy = self.terms.policy_uid, %error, "a refresh was refused");
-                self.end(session).await
+                self.end(session, EndReason::RefreshRefused.name()).await
             }
             Err(RefreshError::Failed(error)) => {
                 tracing::warn!(policy = self.terms.policy_uid, %error, "a refresh failed");
@@ -105,15 +120,13 @@ impl Turn<'_> {
     async fn store(
         &self,
         before: &Session,
-        identity: Identity,
+        session: Session,
         redeemer: &dyn Redeemer,
     ) -> Result<Option<Refreshed>, StoreError> {
         let (sessions, terms, key) = (self.sessions, self.terms, &self.seen.key);
-        let now = sessions.clock.now();
-        let session = refreshed(before, identity, now);
-        let sealed = sessions.seal(terms.session_sealer, key, &session)?;
+        let sealed = sessions.seal(terms.sealer, key, &session)?;
         let entries = index_entries(terms, key, &session);
-        let ttl = terms.keep_for(&session, now);
+        let ttl = terms.keep_for(&session, sessions.clock.now());
         let mut fence = self.fence;
         loop {
             let storing = persist(|| async {
@@ -125,7 +138,7 @@ impl Turn<'_> {
                 Ok(true) => {
                     sessions.cache.changed(key, Change::Replaced);
                     tracing::debug!(policy = terms.policy_uid, "tokens refreshed");
-                    return Ok(Some(self.fresh(Arc::new(session))));
+                    return Ok(Some(self.found(Arc::new(session))));
                 }
                 Ok(false) => match self.begin_again(before).await? {
                     Acquired::Mine { fence: newer, .. } => fence = newer,
@@ -161,8 +174,16 @@ impl Turn<'_> {
     }
 
     /// Ends the session: the provider gives it no more tokens.
-    async fn end(&self, session: Session) -> Result<Option<Refreshed>, StoreError> {
+    async fn end(&self, session: Session, why: &str) -> Result<Option<Refreshed>, StoreError> {
         let (sessions, key) = (self.sessions, &self.seen.key);
+        if let Kind::Elevation(authority, owner) = self.terms.kind {
+            let spent = self.spend(&session).await?;
+            if matches!(spent, Some(Spent::Now)) {
+                let base = &authority.compiled.base;
+                audit::elevation_ended(self.terms.policy, owner, &session, base, why);
+            }
+            return Ok(spent.map(|_| Refreshed::Ended));
+        }
         let loaded = Loaded { key: *key, session: Arc::new(session) };
         let deleting = persist(|| sessions.store.delete_under_lease(key, self.owner, self.fence));
         let ended = match deleting.await {
@@ -183,7 +204,52 @@ impl Turn<'_> {
         Ok(Some(Refreshed::Ended))
     }
 
-    fn fresh(&self, session: Arc<Session>) -> Refreshed {
+    /// Replaces an elevated token by the record that there is none any more. `None`: another had the
+    /// lease, the record must be looked at again.
+    async fn spend(&self, before: &Session) -> Result<Option<Spent>, StoreError> {
+        let (sessions, terms, key) = (self.sessions, self.terms, &self.seen.key);
+        let spent = elevation::spent(before);
+        let sealed = sessions.seal(terms.sealer, key, &spent)?;
+        let ttl = terms.keep_for(&spent, sessions.clock.now());
+        let write = || sessions.store.complete(key, self.owner, self.fence, sealed.clone(), ttl);
+        match persist(write).await.0 {
+            Ok(true) => {
+                sessions.cache.changed(key, Change::Replaced);
+                Ok(Some(Spent::Now))
+            }
+            Ok(false) => {
+                let is_gone = sessions.store.load(key).await?.is_none();
+                Ok(is_gone.then_some(Spent::Gone))
+            }
+            Err(error) => {
+                sessions.cache.forget(key);
+                Err(error)
+            }
+        }
+    }
+
+    /// The record with what came: the same login, begun when it was. `Err`: it is not to be used.
+    fn refreshed(&self, before: &Session, identity: Identity) -> Result<Session, Box<Session>> {
+        let now = self.sessions.clock.now();
+        let Kind::Elevation(authority, _) = self.terms.kind else {
+            let created_at = before.created_at;
+            return Ok(Session { created_at, ..identity.into_session(before.nonce.clone(), now) });
+        };
+        elevation::renewed(before, identity, authority, now).map_err(|refused| {
+            tracing::warn!(
+                policy = self.terms.policy_uid,
+                base = authority.compiled.base,
+                error = %refused,
+                "an elevated token is refused"
+            );
+            refused.tokens
+        })
+    }
+
+    fn found(&self, session: Arc<Session>) -> Refreshed {
+        if matches!(self.terms.kind, Kind::Elevation(..)) && elevation::is_spent(&session) {
+            return Refreshed::Ended;
+        }
         Refreshed::Fresh(Loaded { key: self.seen.key, session })
     }
 }
@@ -212,10 +278,4 @@ fn same_tokens(now: &Session, seen: &Session) -> bool {
         && now.access_token == seen.access_token
         && now.refresh_token == seen.refresh_token
         && now.id_token == seen.id_token
-}
-
-/// The session with what came: the same login, begun when it was.
-fn refreshed(before: &Session, identity: Identity, now: Timestamp) -> Session {
-    let created_at = before.created_at;
-    Session { created_at, ..identity.into_session(before.nonce.clone(), now) }
 }

@@ -1,4 +1,4 @@
-//! Ending sessions, so that they stay ended.
+//! Ending sessions, so that they stay ended, and their elevated tokens with them.
 //!
 //! An end counts as soon as the store has it. If the store then fails over to a copy that does not,
 //! the end is still remembered by every replica of ours that heard of it: the session is refused
@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::{Loaded, Sessions, Terms, index_entries};
+use super::{Kind, Loaded, Sessions, Terms, index_entries};
 use crate::audit::{self, Ending};
 use crate::policies::LivePolicy;
 use crate::session::store::{Change, ChangeListener as _, StoreError};
@@ -43,6 +43,7 @@ impl Sessions {
         if self.store.load(&key).await?.is_some() {
             self.store.delete(&key).await?;
             self.cache.changed(&key, Change::Ended);
+            self.drop_elevations(policy.authorities(), &key).await;
         }
         Ok(())
     }
@@ -66,7 +67,7 @@ impl Sessions {
     }
 
     /// To be called when the store has the end of a session: remembers it, writes the audit line of
-    /// who ended it, and takes the session off the indexes.
+    /// who ended it, deletes its elevated tokens and takes it off the indexes.
     pub(in crate::session) async fn note_end(
         &self,
         terms: Terms<'_>,
@@ -76,6 +77,9 @@ impl Sessions {
         self.cache.changed(&loaded.key, Change::Ended);
         if let Some(ending) = ending {
             audit::session_ended(terms.policy, &loaded.key, &loaded.session, ending);
+        }
+        if let Kind::Session(authorities) = terms.kind {
+            self.drop_elevations(authorities, &loaded.key).await;
         }
         let entries = index_entries(terms, &loaded.key, &loaded.session);
         if let Err(error) = self.store.unindex(&entries).await {

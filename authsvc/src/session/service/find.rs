@@ -76,7 +76,7 @@ impl Sessions {
                 let Some(record) = record else { continue };
                 // During a rotation a session is in several indexes. It counts in that of the key
                 // that seals it, in which it always is.
-                if terms.session_sealer.place_of_key(&record.value) != Some(place) {
+                if terms.sealer.place_of_key(&record.value) != Some(place) {
                     continue;
                 }
                 let live = self.opened(terms, &key, &record);

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Loaded, Sessions, Terms, index_entries, open};
+use super::{Kind, Loaded, Sessions, Terms, index_entries, open};
 use crate::audit::{EndReason, Ending};
 use crate::clock::Timestamp;
 use crate::session::cache::{Kept, Ticket};
@@ -29,7 +29,7 @@ impl Sessions {
         terms: Terms<'_>,
         key: &StoreKey,
     ) -> Result<Option<Arc<Session>>, StoreError> {
-        if let Some((kept, ticket)) = self.cache.get(key, terms.session_sealer.id())
+        if let Some((kept, ticket)) = self.cache.get(key, terms.sealer.id())
             && let Some(session) = self.use_kept(terms, key, kept, ticket).await
         {
             return Ok(Some(session));
@@ -79,14 +79,18 @@ impl Sessions {
             return Ok(None);
         }
         let Some(stored) = stored? else { return Ok(None) };
-        let Some(session) = open::<Session>(terms.session_sealer, key, &stored.value) else {
+        let Some(session) = open::<Session>(terms.sealer, key, &stored.value) else {
             // Left where it is: a key that was taken off the keyring by mistake may come back.
-            tracing::warn!(policy = terms.policy_uid, "a session record does not open");
+            tracing::warn!(policy = terms.policy_uid, "a session's record does not open");
             return Ok(None);
         };
         let session = Arc::new(session);
         let now = self.clock.now();
         if terms.remaining(&session, now) == 0 {
+            if matches!(terms.kind, Kind::Elevation(..)) {
+                // Its session goes as well, and with it this one.
+                return Ok(None);
+            }
             let loaded = Loaded { key: *key, session };
             let ending = Ending { reason: EndReason::Timeout, by: "vestibule" };
             if let Err(error) = self.end_session(terms, &loaded, ending).await {
@@ -97,8 +101,8 @@ impl Sessions {
         let mut kept = Kept {
             session,
             version: stored.version,
-            opened_by: terms.session_sealer.id().clone(),
-            by_active_key: terms.session_sealer.is_by_active_key(&stored.value),
+            opened_by: terms.sealer.id().clone(),
+            by_active_key: terms.sealer.is_by_active_key(&stored.value),
         };
         if is_write_due(terms, &kept, now) {
             // It was loaded just now, so nothing here is its end: who loses the race to another
@@ -149,7 +153,7 @@ impl Sessions {
         // Before it is resealed, so that a session is always found by the key that seals it; and each
         // time, since the policy's timeouts may have grown: it must be found for as long as it lives.
         self.store.index(&index_entries(terms, key, touched)).await?;
-        let sealed = self.seal(terms.session_sealer, key, touched)?;
+        let sealed = self.seal(terms.sealer, key, touched)?;
         let ttl = terms.keep_for(touched, now);
         self.store.replace_if_version(key, kept.version, sealed, ttl).await
     }

@@ -1,13 +1,16 @@
-//! What of a policy matters to its sessions: how they are sealed and found, and how long they last.
+//! What of a policy matters to its sessions and their elevated tokens: how they are sealed and found,
+//! and how long they last.
 //!
 //! Pure: it asks no store and no clock.
 
 use std::time::Duration;
 
+use std::sync::Arc;
+
 use vestibule_policy::model::PolicyId;
 
 use crate::clock::Timestamp;
-use crate::policies::LivePolicy;
+use crate::policies::{LiveAuthority, LivePolicy};
 use crate::session::index::{By, IndexEntry, Indexer};
 use crate::session::seal::Sealer;
 use crate::session::{Session, StoreKey};
@@ -21,13 +24,25 @@ pub(in crate::session) const KEPT_AFTER_ITS_END: u64 = 2 * 3600;
 pub(in crate::session) struct Terms<'a> {
     pub(in crate::session) policy: &'a PolicyId,
     pub(in crate::session) policy_uid: &'a str,
-    pub(in crate::session) session_sealer: &'a Sealer,
+    pub(in crate::session) kind: Kind<'a>,
+    /// Seals these records.
+    pub(in crate::session) sealer: &'a Sealer,
     pub(in crate::session) login_sealer: &'a Sealer,
     pub(in crate::session) indexer: &'a Indexer,
-    /// In seconds.
+    /// In seconds; [`u64::MAX`]: their use does not matter.
     pub(in crate::session) idle_timeout: u64,
     /// In seconds.
     pub(in crate::session) absolute_timeout: u64,
+}
+
+/// Which records these are.
+#[derive(Clone, Copy)]
+pub(in crate::session) enum Kind<'a> {
+    /// Sessions, with the authorities whose elevated tokens end with them.
+    Session(&'a [Arc<LiveAuthority>]),
+    /// The elevated token that a session has for an authority: found by its session alone, and over
+    /// with it.
+    Elevation(&'a LiveAuthority, &'a StoreKey),
 }
 
 impl<'a> Terms<'a> {
@@ -35,11 +50,26 @@ impl<'a> Terms<'a> {
         Self {
             policy: &policy.compiled.id,
             policy_uid: &policy.compiled.uid,
-            session_sealer: &policy.session_sealer,
+            kind: Kind::Session(policy.authorities()),
+            sealer: &policy.session_sealer,
             login_sealer: &policy.login_sealer,
             indexer: &policy.indexer,
             idle_timeout: policy.compiled.session.idle_timeout,
             absolute_timeout: policy.compiled.session.absolute_timeout,
+        }
+    }
+
+    /// For the elevated token that a session has for an authority.
+    pub(in crate::session) fn of_elevation(
+        policy: &'a LivePolicy,
+        authority: &'a LiveAuthority,
+        session: &'a StoreKey,
+    ) -> Self {
+        Self {
+            kind: Kind::Elevation(authority, session),
+            sealer: &policy.elevation_sealer,
+            idle_timeout: u64::MAX,
+            ..Self::of(policy)
         }
     }
 
@@ -69,12 +99,15 @@ impl<'a> Terms<'a> {
 }
 
 /// Where a session is found by others than its browser: in the indexes of all keys of the keyring,
-/// so in that of the key which seals its record.
+/// so in that of the key which seals its record. Elevated tokens are found by their sessions alone.
 pub(in crate::session) fn index_entries(
     terms: Terms<'_>,
     key: &StoreKey,
     session: &Session,
 ) -> Vec<IndexEntry> {
+    if matches!(terms.kind, Kind::Elevation(..)) {
+        return Vec::new();
+    }
     let sid = session.provider_session.as_deref().map(By::ProviderSession);
     let last = session.created_at.plus(terms.absolute_timeout);
     let end = terms.end(session).plus(KEPT_AFTER_ITS_END);

@@ -123,5 +123,5 @@ impl Sessions {
 
 /// Also where the session is over.
 fn opened_anyway(terms: Terms<'_>, key: &StoreKey, record: &Versioned) -> Option<Session> {
-    open(terms.session_sealer, key, &record.value)
+    open(terms.sealer, key, &record.value)
 }

@@ -24,10 +24,10 @@ use crate::session::store::{SessionStore as _, Versioned};
 use crate::session::{Purpose, SecretId, Session};
 use crate::token::Token;
 
-const START: Timestamp = Timestamp(1_800_000_000);
+pub const START: Timestamp = Timestamp(1_800_000_000);
 
 /// Tokio's time, which passes at once where nobody has anything to do.
-struct TokioClock(Instant);
+pub struct TokioClock(pub Instant);
 
 impl Clock for TokioClock {
     fn now(&self) -> Timestamp {
@@ -143,6 +143,7 @@ fn identity(session: &Session, count: usize, sid: &str) -> Identity {
         access_token: Token::new(format!("access-{count}")),
         access_token_expires_at: session.access_token_expires_at.map(|end| end.plus(300)),
         refresh_token: Some(Token::new(format!("refresh-{count}"))),
+        scopes: None,
         claims: session.claims,
         acr: session.acr,
         auth_time: session.auth_time,
@@ -252,6 +253,7 @@ fn session(refresh_token: &str) -> Session {
         auth_time: START,
         created_at: START,
         touched_at: START,
+        grant: None,
     }
 }
 

@@ -14,7 +14,7 @@ use crate::session::index::Indexer;
 use crate::session::keyring::Keyring;
 use crate::session::memory::MemoryStore;
 use crate::session::seal::Sealer;
-use crate::session::service::{Sessions, Terms};
+use crate::session::service::{Kind, Sessions, Terms};
 use crate::session::store::ChangeListener as _;
 use crate::session::{LoginTransaction, Purpose, SecretId, Session, StoreKey};
 use crate::token::Token;
@@ -48,7 +48,8 @@ impl Policy {
         Terms {
             policy: &self.id,
             policy_uid: self.uid,
-            session_sealer: &self.session_sealer,
+            kind: Kind::Session(&[]),
+            sealer: &self.session_sealer,
             login_sealer: &self.login_sealer,
             indexer: &self.indexer,
             idle_timeout: IDLE,
@@ -173,6 +174,7 @@ pub(super) fn session(now: Timestamp) -> Session {
         auth_time: now,
         created_at: now,
         touched_at: now,
+        grant: None,
     }
 }
 
@@ -187,5 +189,6 @@ pub(super) fn transaction(now: Timestamp) -> LoginTransaction {
         acr_values: Vec::new(),
         max_age: None,
         created_at: now,
+        elevation: None,
     }
 }

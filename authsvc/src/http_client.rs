@@ -1,17 +1,18 @@
-//! The HTTP client that talks to providers: bounded in time and size, following nothing.
+//! The HTTP client that talks to providers and decision points: bounded in time and size, following
+//! nothing.
 //!
-//! Why it exists: a provider's URLs come from policies and from documents fetched over the network,
-//! so whoever writes those must not make this service fetch from where it alone can reach. It must
-//! not know OAuth, and its errors must never repeat a URL's query, a header or a body.
+//! Why it exists: the URLs come from policies and from documents fetched over the network, so whoever
+//! writes those must not make this service fetch from where it alone can reach. It must not know OAuth
+//! or permissions, and its errors must never repeat a URL's query, a header or a body.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
 use http::{Request, Response};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, redirect};
 use url::{Host, Url};
-use vestibule_policy::model::CompiledProvider;
 
 /// The greatest response body, in bytes.
 const MAX_BODY: usize = 1 << 20;
@@ -20,24 +21,23 @@ const MAX_CA_BUNDLE: usize = 1 << 20;
 /// The cloud metadata service of EC2 over IPv6, which is no link-local address.
 const EC2_METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 
-/// Which URLs of a provider may be used at all.
-#[derive(Clone, Copy, Debug)]
+/// Which URLs of a server may be used at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct UrlRules {
     allow_insecure: bool,
     allow_loopback: bool,
 }
 
 impl UrlRules {
-    /// The rules for a provider, and its issuer checked by them. Loopback is for a provider that
-    /// is itself there: no other may point us at our own machine.
-    pub(crate) fn for_issuer(config: &CompiledProvider) -> Result<Self, String> {
-        let issuer = Url::parse(&config.issuer).map_err(|error| format!("issuer: {error}"))?;
-        let allow_insecure = config.allow_insecure;
-        let rules = Self { allow_insecure, allow_loopback: allow_insecure || is_loopback(&issuer) };
-        if issuer.query().is_some() {
-            return Err("issuer: must not have a query".to_owned());
+    /// The rules for a server, and its own URL checked by them. Loopback is for a server that is
+    /// itself there: no other may point us at our own machine.
+    pub(crate) fn for_server(url: &str, allow_insecure: bool) -> Result<Self, String> {
+        let parsed = Url::parse(url).map_err(|error| format!("is no URL: {error}"))?;
+        let rules = Self { allow_insecure, allow_loopback: allow_insecure || is_loopback(&parsed) };
+        if parsed.query().is_some() {
+            return Err("must not have a query".to_owned());
         }
-        rules.check(&config.issuer).map_err(|reason| format!("issuer: {reason}"))?;
+        rules.check(url)?;
         Ok(rules)
     }
 
@@ -101,7 +101,7 @@ pub(crate) enum HttpError {
     /// The URL may not be used.
     #[error("the URL {0}")]
     Forbidden(String),
-    /// No answer within the provider's time.
+    /// No answer within the server's time.
     #[error("no answer in time")]
     Timeout,
     /// No connection, a broken one, or TLS that does not verify.
@@ -115,27 +115,32 @@ pub(crate) enum HttpError {
     Redirected,
 }
 
-/// Talks to one provider.
+/// Talks to one server.
 pub(crate) struct HttpClient {
     client: reqwest::Client,
     rules: UrlRules,
 }
 
 impl HttpClient {
-    /// A client for a provider; the error names the field.
-    pub(crate) fn new(config: &CompiledProvider, rules: UrlRules) -> Result<Self, String> {
+    /// A client that trusts the authorities of a PEM bundle, or else the system's; the error names the
+    /// field.
+    pub(crate) fn new(
+        ca_bundle: Option<&str>,
+        timeout: Duration,
+        rules: UrlRules,
+    ) -> Result<Self, String> {
         let mut builder = reqwest::Client::builder()
             .redirect(redirect::Policy::none())
             .no_proxy()
             .dns_resolver(GuardedResolver { allow_loopback: rules.allow_loopback })
-            .timeout(config.request_timeout)
+            .timeout(timeout)
             .user_agent("vestibule");
-        if let Some(bundle) = &config.ca_bundle {
+        if let Some(bundle) = ca_bundle {
             builder = builder.tls_certs_only(parse_bundle(bundle)?);
         }
         let client = builder.build().map_err(|error| {
             let why = cause(&error);
-            if config.ca_bundle.is_some() {
+            if ca_bundle.is_some() {
                 format!("caBundleRef: not usable: {why}")
             } else {
                 format!("TLS cannot be set up: {why}")
@@ -199,7 +204,7 @@ fn cause(error: &dyn std::error::Error) -> String {
     inner.to_string()
 }
 
-/// Resolves names as the system does, and drops the addresses that no provider may have. A name
+/// Resolves names as the system does, and drops the addresses that no server may have. A name
 /// that changes between check and use (DNS rebinding) gains nothing: this is the use.
 struct GuardedResolver {
     allow_loopback: bool,
@@ -263,14 +268,8 @@ mod tests {
 
     #[test]
     fn t084_a_provider_elsewhere_cannot_point_at_loopback() {
-        let config = |issuer: &str| CompiledProvider {
-            issuer: issuer.to_owned(),
-            ca_bundle: None,
-            request_timeout: std::time::Duration::from_secs(1),
-            allow_insecure: false,
-        };
-        let elsewhere = UrlRules::for_issuer(&config("https://id.example.com")).unwrap();
-        let here = UrlRules::for_issuer(&config("http://localhost:9000")).unwrap();
+        let elsewhere = UrlRules::for_server("https://id.example.com", false).unwrap();
+        let here = UrlRules::for_server("http://localhost:9000", false).unwrap();
         for url in ["https://localhost/x", "https://127.0.0.1/x", "http://[::1]:8082/x"] {
             assert!(elsewhere.check(url).is_err(), "{url}");
             assert!(here.check(url).is_ok(), "{url}");
