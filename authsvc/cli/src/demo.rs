@@ -77,6 +77,7 @@ async fn serve(arguments: &DemoArguments) -> Result<(), DemoError> {
         secret: provider::random_id(&SystemRandom),
         redirect_uri: format!("{origin}/bff/callback"),
         post_logout_redirect_uri: format!("{origin}/"),
+        scopes: &provider::SHOP_SCOPES,
     };
     let folder = policy::write(&origin, &issuer, &client)
         .map_err(|error| DemoError::Io("the demo's policy cannot be written", error))?;
@@ -179,6 +180,7 @@ fn announce(origin: &str, issuer: &str) -> std::io::Result<()> {
             place an order: a POST that another site could not forge
             open the admin area as demo, then as guest
             pay: the provider asks for a second step (code 123456)
+            go to Production: a narrow token for each area, only when it is needed
             log out, and call the API again
 
   Ctrl-C stops the demo.\n"

@@ -1,5 +1,7 @@
-//! The demo's API: it verifies the access token as any API would, and answers with what reached
-//! it, so that the app can show it. It never returns a usable token.
+//! The demo's API: it verifies the access token as any API would, its scopes too where an area has some,
+//! and answers with what reached it, so that the app can show it. It never returns a usable token.
+
+mod areas;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,6 +23,7 @@ const MAX_ORDERS: usize = 20;
 struct Api {
     provider: Arc<Provider>,
     orders: Mutex<Vec<Order>>,
+    areas: areas::Areas,
 }
 
 #[derive(Clone)]
@@ -32,7 +35,8 @@ struct Order {
 
 /// The API below `/api`.
 pub fn router(provider: Arc<Provider>) -> Router {
-    Router::new().fallback(handle).with_state(Arc::new(Api { provider, orders: Mutex::default() }))
+    let (orders, areas) = (Mutex::default(), areas::Areas::default());
+    Router::new().fallback(handle).with_state(Arc::new(Api { provider, orders, areas }))
 }
 
 async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response {
@@ -44,7 +48,17 @@ async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response {
         let challenge = [(WWW_AUTHENTICATE, "Bearer"), (CACHE_CONTROL, "no-store")];
         return (StatusCode::UNAUTHORIZED, challenge, Json(body)).into_response();
     };
+    if let Some(scope) = areas::missing_scope(parts.uri.path(), &claims) {
+        let message = format!("The API wants a token with the scope {scope}.");
+        let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
+        let body = json!({"message": message, "received": received});
+        let challenge = [(WWW_AUTHENTICATE, &*challenge), (CACHE_CONTROL, "no-store")];
+        return (StatusCode::FORBIDDEN, challenge, Json(body)).into_response();
+    }
     let sub = claims["sub"].as_str().unwrap_or_default();
+    if let Some((message, data)) = api.areas.answer(&parts.method, parts.uri.path()) {
+        return answer(StatusCode::OK, &message, &data, &received);
+    }
     let (status, message, data) = match (&parts.method, parts.uri.path()) {
         (&Method::GET, "/api/hello") => {
             (StatusCode::OK, format!("Hello {}.", header(&parts.headers, "x-user")), Value::Null)
@@ -71,6 +85,10 @@ async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response {
         ),
         _ => (StatusCode::NOT_FOUND, "No such thing.".to_owned(), Value::Null),
     };
+    answer(status, &message, &data, &received)
+}
+
+fn answer(status: StatusCode, message: &str, data: &Value, received: &Value) -> Response {
     let body = json!({"message": message, "data": data, "received": received});
     (status, [(CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
@@ -120,6 +138,7 @@ fn received(method: &Method, path: &str, headers: &HeaderMap, claims: Option<&Va
         "path": path,
         "headers": headers,
         "accessToken": claims,
+        "scopes": claims.map(areas::scopes_of).unwrap_or_default(),
     })
 }
 

@@ -68,6 +68,7 @@ mod tests {
             secret: "secret".to_owned(),
             redirect_uri: "http://localhost:8080/bff/callback".to_owned(),
             post_logout_redirect_uri: "http://localhost:8080/".to_owned(),
+            scopes: &super::super::provider::SHOP_SCOPES,
         };
         let folder =
             policy::write("http://localhost:8080", "http://127.0.0.1:9000", &client).unwrap();

@@ -24,6 +24,9 @@ use hyper_util::rt::TokioExecutor;
 /// `Cookie`, and every header that a route names.
 const AUTH_RESPONSE_HEADERS: [&str; 4] = ["authorization", "cookie", "x-user", "x-email"];
 
+/// The bases of the demo's Route Authorities, whose `authorize` is authsvc's too.
+const AUTHORITIES: [&str; 3] = ["/api/production", "/api/production/release", "/api/warehouse"];
+
 /// Hop-by-hop headers (RFC 9110, section 7.6.1, and Traefik's own list).
 const HOP_BY_HOP: [&str; 10] = [
     "connection",
@@ -59,7 +62,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Upstreams {
     /// authsvc's check port.
     pub check: SocketAddr,
-    /// authsvc's browser port, for `/bff`.
+    /// authsvc's browser port, for `/bff` and for `authorize` below each base.
     pub browser: SocketAddr,
     /// The API, for `/api`.
     pub api: SocketAddr,
@@ -109,12 +112,13 @@ async fn handle(
 }
 
 /// Where a path goes, and whether authsvc is asked first: `/bff` and `/api` on segment borders, as
-/// a gateway's path prefixes match.
+/// a gateway's path prefixes match, and `{base}/authorize` exactly.
 fn route(upstreams: &Upstreams, path: &str) -> (SocketAddr, bool) {
     let below = |prefix: &str| {
         path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    if below("/bff") {
+    let authority = path.strip_suffix("/authorize");
+    if below("/bff") || authority.is_some_and(|base| AUTHORITIES.contains(&base)) {
         (upstreams.browser, false)
     } else if below("/api") {
         (upstreams.api, true)

@@ -1,5 +1,6 @@
-//! A small `OpenID` provider for the demo: authorization code with PKCE, RS256 ID tokens, step-up
-//! by `acr_values` and `max_age`, logout started by the client.
+//! A small `OpenID` provider for the demo: authorization code with PKCE, RS256 ID tokens, scopes that
+//! users allow, silent requests, step-up by `acr_values` and `max_age`, refresh tokens, logout started by
+//! the client.
 //!
 //! It lives in the command alone. No server binary may contain it: its passwords are printed on
 //! its login page.
@@ -9,6 +10,7 @@ mod keys;
 mod logout;
 mod pages;
 mod request;
+mod scopes;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -30,8 +32,12 @@ pub use keys::KeyError;
 use state::State;
 pub use users::USERS;
 
-/// The audience of access tokens: the demo API.
+/// The audience of access tokens: the demo API, all of it.
 pub const API_AUDIENCE: &str = "demo-api";
+
+/// The scopes of the demo app: those of its login, and those of the areas of its API.
+pub const SHOP_SCOPES: [&str; 7] =
+    ["openid", "profile", "email", "groups", "stock:read", "orders:read", "orders:release"];
 
 /// The one client.
 #[derive(Clone, Debug)]
@@ -44,6 +50,8 @@ pub struct Registration {
     pub redirect_uri: String,
     /// The only post-logout redirect URI.
     pub post_logout_redirect_uri: String,
+    /// The scopes that it may ask for.
+    pub scopes: &'static [&'static str],
 }
 
 /// The provider.
@@ -76,6 +84,7 @@ impl Provider {
             .route("/authorize", get(authorize::authorize))
             .route("/login", post(authorize::login))
             .route("/confirm", post(authorize::confirm))
+            .route("/consent", post(authorize::consent))
             .route("/token", post(token::token))
             .route("/userinfo", get(token::userinfo).post(token::userinfo))
             .route("/logout", get(logout::logout_get).post(logout::logout_post))
@@ -122,10 +131,11 @@ async fn discovery(Extract(provider): Extract<Arc<Provider>>) -> Json<Value> {
         "userinfo_endpoint": format!("{issuer}/userinfo"),
         "jwks_uri": format!("{issuer}/jwks"),
         "end_session_endpoint": format!("{issuer}/logout"),
-        "scopes_supported": request::SCOPES,
+        "scopes_supported": provider.client.scopes,
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": ["authorization_code"],
+        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "prompt_values_supported": ["none", "login", "select_account"],
         "acr_values_supported": [authorize::SILVER, authorize::GOLD],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256"],

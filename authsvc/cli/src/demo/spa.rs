@@ -24,9 +24,11 @@ pub fn router() -> Router {
     Router::new()
         .route("/", get(page))
         .route("/payments", get(page))
+        .route("/production", get(page))
         .route("/assets/app.css", get(|| async { asset(CSS, include_str!("assets/app.css")) }))
         .route("/assets/app.js", get(|| async { asset(JS, include_str!("assets/app.js")) }))
         .route("/assets/view.js", get(|| async { asset(JS, include_str!("assets/view.js")) }))
+        .route("/assets/areas.js", get(|| async { asset(JS, include_str!("assets/areas.js")) }))
         .route("/assets/icon.svg", get(|| async { asset(SVG, include_str!("assets/icon.svg")) }))
         .fallback(|| async { StatusCode::NOT_FOUND })
 }

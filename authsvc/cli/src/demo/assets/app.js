@@ -1,7 +1,8 @@
 // The demo app. All it knows of logins is Vestibule's client module, served under its own origin.
 
 import * as bff from "/bff/client.js";
-import { showCall, showHoldings, showOutcome, showRemaining, showSession } from "./view.js";
+import { showAreas } from "./areas.js";
+import { showCall, showHoldings, showOutcome, showPage, showRemaining, showSession } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -12,6 +13,9 @@ const ACTIONS = {
   // A step-up is a login for a page whose rule asks for it; /payments is that page.
   payments: { path: "/api/payments", page: "/payments" },
 };
+
+/** The page of the app that is shown; a step-up comes back to the shop. */
+const PAGE = location.pathname === "/production" ? "production" : "shop";
 
 let session = null;
 let loadedAt = 0;
@@ -46,7 +50,7 @@ async function run({ path, method = "GET", body, page }) {
   if (page && response.status === 401 && challenge.includes("insufficient_user_authentication")) {
     showOutcome("This needs a second step at the provider …");
     bff.login(page);
-    return;
+    return response;
   }
   showCall({
     method, path, status: response.status, statusText: response.statusText, challenge, answer,
@@ -54,11 +58,15 @@ async function run({ path, method = "GET", body, page }) {
   }, Boolean(session));
   showOutcome(...outcome(response, answer));
   if (response.ok || (response.status === 401 && session)) await loadSession();
+  return response;
 }
 
-function outcome({ ok, status }, answer) {
+function outcome(response, answer) {
+  const { ok, status } = response;
   if (ok) return [answer.message, "good"];
+  if (status === 401 && bff.mediationOf(response)) return ["401: no token for this area. The API never saw this request.", "bad"];
   if (status === 401) return ["401: there is no session. The API never saw this request. Log in and try again.", "bad"];
+  if (status === 403 && answer.received) return [`403: ${answer.message}`, "bad"];
   if (status === 403) return ["403: this user may not. The API never saw this request.", "bad"];
   return [answer.message ?? answer.title ?? `The answer was ${status}.`, "bad"];
 }
@@ -88,9 +96,11 @@ for (const id of ["login", "login-hero"]) {
 }
 $("logout").addEventListener("click", ({ currentTarget }) => busy(currentTarget, () => bff.logout()));
 setInterval(tick, 1000);
+showPage(PAGE);
 
 try {
   await loadSession();
+  if (PAGE === "production") await showAreas(run, noAnswer);
   // Here a step-up has just been completed: go on with what it was for.
   if (location.pathname === "/payments") await run({ path: ACTIONS.payments.path });
 } catch {

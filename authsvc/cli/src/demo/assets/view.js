@@ -50,6 +50,39 @@ export function showSession(session) {
   $("groups").replaceChildren(...tags.map((tag) => element("li", tag)));
 }
 
+/** One of the app's pages; the other's parts are hidden. */
+export function showPage(page) {
+  for (const part of document.querySelectorAll("[data-page]")) part.hidden = part.dataset.page !== page;
+  for (const link of document.querySelectorAll("nav a")) {
+    if (link.dataset.to === page) link.setAttribute("aria-current", "page");
+  }
+}
+
+/** An area of the API: what the user may do there, in words beside the buttons. */
+export function showArea(area, result, reasons) {
+  for (const button of area.querySelectorAll("[data-permission]")) {
+    const reason = result.reason(button.dataset.permission);
+    button.nextElementSibling.textContent = reason === null ? "" : reasons[reason];
+  }
+  const { expiresAt } = result;
+  const until = expiresAt && new Date(expiresAt).toLocaleTimeString([], { timeStyle: "short" });
+  const state = area.querySelector(".state");
+  state.textContent = until
+    ? `Vestibule holds a token until ${until}, and renews it`
+    : "Vestibule holds no token for this";
+  state.classList.toggle("held", Boolean(until));
+  area.querySelector("[data-ask]").hidden = Boolean(until);
+}
+
+/** What scripts could steal. */
+export function showNothing() {
+  const { length: inCookies } = document.cookie;
+  const inStorage = localStorage.length + sessionStorage.length;
+  $("nothing").textContent = inCookies + inStorage === 0
+    ? "In this browser: document.cookie is empty, localStorage is empty, sessionStorage is empty."
+    : `In this browser: document.cookie has ${inCookies} characters, the storages ${inStorage} entries.`;
+}
+
 /** What is left of the session, in seconds. */
 export function showRemaining(idle, absolute) {
   $("idle").textContent = clock(idle);
@@ -92,6 +125,8 @@ export function showCall({ method, path, headers, status, statusText, challenge,
   $("api-ours").replaceChildren(...ours.map(([name, value]) => fact(name, value, "", true)));
   $("api-rest").replaceChildren(...rest.map(([name, value]) => fact(name, value)));
   $("api-rest-title").textContent = `${rest.length} more headers, from the browser and the gateway`;
+  const scopes = received?.scopes ?? [];
+  $("api-scopes").replaceChildren(...scopes.map((scope) => element("li", scope)));
   $("token").textContent = JSON.stringify(received?.accessToken ?? "none", null, 2);
 }
 

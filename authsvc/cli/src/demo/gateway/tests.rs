@@ -137,15 +137,35 @@ async fn only_our_own_endpoints_pass_without_a_check() {
     let (browser, seen) = stub(StatusCode::OK, &[]).await;
     let (other, refused) = stub(StatusCode::OK, &[]).await;
     let upstreams = Upstreams { check, browser, api: other, spa: other };
-    for path in ["/bff", "/bff/login?rd=%2F"] {
+    for path in ["/bff", "/bff/login?rd=%2F", "/api/warehouse/authorize?scope=a"] {
         let request = Request::get(path).body(Body::empty()).unwrap();
         assert_eq!(ask(upstreams, request).await.status(), StatusCode::OK, "{path}");
     }
-    assert_eq!(seen.lock().unwrap().len(), 2);
+    assert_eq!(seen.lock().unwrap().len(), 3);
     assert!(asked.lock().unwrap().is_empty());
-    for path in ["/", "/bffs", "/Bff", "/api", "/apis/bff/x"] {
+    let others = [
+        "/",
+        "/bffs",
+        "/Bff",
+        "/api",
+        "/apis/bff/x",
+        "/authorize",
+        "/api/authorize",
+        "/api/warehouse/authorize/",
+        "/api/warehouse/x/authorize",
+        "/api/warehouse/authorizes",
+    ];
+    for path in others {
         let request = Request::get(path).body(Body::empty()).unwrap();
         assert_eq!(ask(upstreams, request).await.status(), StatusCode::FORBIDDEN, "{path}");
     }
     assert!(refused.lock().unwrap().is_empty());
+}
+
+#[test]
+fn the_authorities_are_those_of_the_policy() {
+    let policy = include_str!("../assets/policy.yaml");
+    let bases: Vec<_> =
+        policy.lines().filter_map(|line| line.trim().strip_prefix("- base: ")).collect();
+    assert_eq!(bases, AUTHORITIES);
 }

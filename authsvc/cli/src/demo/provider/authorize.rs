@@ -1,5 +1,7 @@
-//! The authorization endpoint and the two pages behind it: password, and the second step that
-//! `acr_values=gold` asks for.
+//! The authorization endpoint and the pages behind it: password, the second step that
+//! `acr_values=gold` asks for, and the question whether an app may have a scope.
+//!
+//! With `prompt=none` there is no page: the error says which one it would have been.
 
 use std::sync::Arc;
 
@@ -11,6 +13,7 @@ use url::Url;
 
 use super::pages;
 use super::request::{self, AuthRequest, Params, Refusal};
+use super::scopes::{self, Scope};
 use super::state::{CODE_TTL, Grant, LOGIN_TTL, Login, PENDING_TTL};
 use super::users::User;
 use super::{Provider, random_id};
@@ -39,22 +42,21 @@ pub async fn authorize(
             return answer(&provider, &redirect_uri, state, &pairs);
         }
     };
-    let now = provider.now();
-    let login = cookie(&headers).and_then(|id| provider.state().logins.get_mut(&id, now).cloned());
-    match (next_step(&request, login.as_ref(), now), login) {
-        (Step::Answer, Some(login)) => grant(&provider, request, login),
-        _ if request.prompt.as_deref() == Some("none") => {
-            let pairs = [("error", "login_required")];
-            answer(&provider, &request.redirect_uri, Some(&request.state), &pairs)
-        }
-        (Step::Confirm, Some(login)) => {
-            let redirect_uri = request.redirect_uri.clone();
-            pages::confirm(&login, &suspend(&provider, request), &redirect_uri, false)
+    let login = login_of(&provider, &headers);
+    let step = first_step(&provider, &request, login.as_ref());
+    if request.prompt.as_deref() == Some("none")
+        && let Some(error) = step.silent_error()
+    {
+        return refuse(&provider, &request, error);
+    }
+    match login {
+        Some(login) if step != Step::Password => {
+            let id = suspend(&provider, &request);
+            proceed(&provider, &id, &request, &login)
         }
         _ => {
-            let redirect_uri = request.redirect_uri.clone();
-            let hint = request.login_hint.clone().unwrap_or_else(|| "demo".to_owned());
-            pages::login(&suspend(&provider, request), &redirect_uri, &hint, false)
+            let hint = request.login_hint.as_deref().unwrap_or("demo");
+            pages::login(&suspend(&provider, &request), &request.redirect_uri, hint, false)
         }
     }
 }
@@ -71,13 +73,7 @@ pub async fn login(Extract(provider): Extract<Arc<Provider>>, body: String) -> R
     // A new id at every login: the one before may be known to somebody else.
     let cookie_id = provider.id();
     provider.state().logins.insert(cookie_id.clone(), login.clone(), now, LOGIN_TTL);
-    let response = if request.gold {
-        pages::confirm(&login, &id, &request.redirect_uri, false)
-    } else {
-        provider.state().pending.remove(&id, now);
-        grant(&provider, request, login)
-    };
-    with_cookie(response, &cookie_id)
+    with_cookie(proceed(&provider, &id, &request, &login), &cookie_id)
 }
 
 /// `POST /confirm`: the second step.
@@ -87,49 +83,105 @@ pub async fn confirm(
     body: String,
 ) -> Response {
     let Some((id, request, form)) = resume(&provider, &body) else { return gone() };
-    let now = provider.now();
-    let Some(cookie_id) = cookie(&headers) else { return gone() };
-    let Some(mut login) = provider.state().logins.get_mut(&cookie_id, now).cloned() else {
-        return gone();
-    };
+    let Some(mut login) = login_of(&provider, &headers) else { return gone() };
     if form.get("code").map(|code| code.trim()) != Some(SECOND_STEP_CODE) {
         return pages::confirm(&login, &id, &request.redirect_uri, true);
     }
+    let now = provider.now();
     login.acr = GOLD;
     login.auth_time = now;
+    if let Some(cookie_id) = cookie(&headers)
+        && let Some(kept) = provider.state().logins.get_mut(&cookie_id, now)
     {
-        let mut state = provider.state();
-        state.pending.remove(&id, now);
-        if let Some(kept) = state.logins.get_mut(&cookie_id, now) {
-            *kept = login.clone();
-        }
+        *kept = login.clone();
     }
-    grant(&provider, request, login)
+    proceed(&provider, &id, &request, &login)
 }
 
+/// `POST /consent`: whether the app may have what it asks for.
+pub async fn consent(
+    Extract(provider): Extract<Arc<Provider>>,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    let Some((id, request, form)) = resume(&provider, &body) else { return gone() };
+    let Some(login) = login_of(&provider, &headers) else { return gone() };
+    if form.get("decision").map(String::as_str) != Some("allow") {
+        provider.state().pending.remove(&id, provider.now());
+        return refuse(&provider, &request, "access_denied");
+    }
+    let asked = unanswered(&provider, &request, &login);
+    let answered = asked.iter().map(|scope| (login.user.sub, scope.name));
+    provider.state().consents.extend(answered);
+    proceed(&provider, &id, &request, &login)
+}
+
+/// What has to happen before a code.
+#[derive(Debug, PartialEq, Eq)]
 enum Step {
     Password,
     Confirm,
+    Consent,
     Answer,
 }
 
-fn next_step(request: &AuthRequest, login: Option<&Login>, now: u64) -> Step {
+impl Step {
+    /// What a client hears that wanted no page (`OpenID` Connect Core 1.0, section 3.1.2.6).
+    const fn silent_error(&self) -> Option<&'static str> {
+        match self {
+            Self::Password => Some("login_required"),
+            Self::Confirm => Some("interaction_required"),
+            Self::Consent => Some("consent_required"),
+            Self::Answer => None,
+        }
+    }
+}
+
+fn first_step(provider: &Provider, request: &AuthRequest, login: Option<&Login>) -> Step {
     let Some(login) = login else { return Step::Password };
-    let too_old = request.max_age.is_some_and(|age| now.saturating_sub(login.auth_time) > age);
+    let age = provider.now().saturating_sub(login.auth_time);
+    let too_old = request.max_age.is_some_and(|max| age > max);
     let asked = matches!(request.prompt.as_deref(), Some("login" | "select_account"));
-    if too_old || asked {
-        Step::Password
-    } else if request.gold && login.acr != GOLD {
+    if too_old || asked { Step::Password } else { step_after_login(provider, request, login) }
+}
+
+fn step_after_login(provider: &Provider, request: &AuthRequest, login: &Login) -> Step {
+    if request.gold && login.acr != GOLD {
         Step::Confirm
-    } else {
+    } else if unanswered(provider, request, login).is_empty() {
         Step::Answer
+    } else {
+        Step::Consent
+    }
+}
+
+/// The scopes that the user may give the app but was not asked about yet.
+fn unanswered(provider: &Provider, request: &AuthRequest, login: &Login) -> Vec<&'static Scope> {
+    let mut scopes = scopes::allowed(&request.scopes, login.user);
+    let state = provider.state();
+    scopes.retain(|scope| scope.asks && !state.consents.contains(&(login.user.sub, scope.name)));
+    scopes
+}
+
+/// The next page of a request that waits under that id, or the answer to it.
+fn proceed(provider: &Provider, id: &str, request: &AuthRequest, login: &Login) -> Response {
+    match step_after_login(provider, request, login) {
+        Step::Confirm => pages::confirm(login, id, &request.redirect_uri, false),
+        Step::Consent => {
+            let scopes = unanswered(provider, request, login);
+            pages::consent(login, &scopes, id, &request.redirect_uri)
+        }
+        Step::Password | Step::Answer => {
+            provider.state().pending.remove(id, provider.now());
+            grant(provider, request, login)
+        }
     }
 }
 
 /// Keeps a request until the user has logged in; the id goes into the page's form.
-fn suspend(provider: &Provider, request: AuthRequest) -> String {
+fn suspend(provider: &Provider, request: &AuthRequest) -> String {
     let id = provider.id();
-    provider.state().pending.insert(id.clone(), request, provider.now(), PENDING_TTL);
+    provider.state().pending.insert(id.clone(), request.clone(), provider.now(), PENDING_TTL);
     id
 }
 
@@ -142,13 +194,20 @@ fn resume(provider: &Provider, body: &str) -> Option<(String, AuthRequest, Param
 }
 
 /// Sends a code to the client.
-fn grant(provider: &Provider, request: AuthRequest, login: Login) -> Response {
+fn grant(provider: &Provider, request: &AuthRequest, login: &Login) -> Response {
     let code = random_id(&*provider.random);
-    let redirect_uri = request.redirect_uri.clone();
-    let state = request.state.clone();
-    let grant = Grant { request, login, redeemed: None };
+    let grant = Grant {
+        scopes: scopes::allowed(&request.scopes, login.user),
+        request: request.clone(),
+        login: login.clone(),
+        redeemed: None,
+    };
     provider.state().codes.insert(code.clone(), grant, provider.now(), CODE_TTL);
-    answer(provider, &redirect_uri, Some(&state), &[("code", &code)])
+    answer(provider, &request.redirect_uri, Some(&request.state), &[("code", &code)])
+}
+
+fn refuse(provider: &Provider, request: &AuthRequest, error: &str) -> Response {
+    answer(provider, &request.redirect_uri, Some(&request.state), &[("error", error)])
 }
 
 /// Answers the client with the `iss` parameter of RFC 9207. 303 turns the form's POST into a GET.
@@ -171,6 +230,12 @@ fn gone() -> Response {
         StatusCode::BAD_REQUEST,
         "This login page is no longer valid. Go back to the app and log in again.",
     )
+}
+
+/// The login of this browser.
+fn login_of(provider: &Provider, headers: &HeaderMap) -> Option<Login> {
+    let id = cookie(headers)?;
+    provider.state().logins.get_mut(&id, provider.now()).cloned()
 }
 
 /// The id in the provider's cookie.

@@ -71,6 +71,7 @@ fn end(provider: &Provider, headers: &HeaderMap, sid: Option<&str>) -> Response 
         state.logins.remove(&id, provider.now());
     }
     state.logins.remove_where(|login| sid == Some(login.sid.as_str()));
+    state.refresh.remove_where(|refresh| sid == Some(refresh.login.sid.as_str()));
     drop(state);
     without_cookie(pages::signed_out())
 }

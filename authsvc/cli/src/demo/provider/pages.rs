@@ -8,6 +8,7 @@ use axum::response::{Html, IntoResponse, Response};
 use url::Url;
 
 use super::authorize::SECOND_STEP_CODE;
+use super::scopes::Scope;
 use super::state::Login;
 use super::users::{USERS, User};
 
@@ -30,6 +31,15 @@ struct ConfirmPage<'a> {
     user: &'a User,
     code: &'a str,
     wrong: bool,
+}
+
+#[derive(Template)]
+#[template(path = "provider/consent.html")]
+struct ConsentPage<'a> {
+    request: &'a str,
+    app: &'a str,
+    user: &'a User,
+    scopes: &'a [&'static Scope],
 }
 
 #[derive(Template)]
@@ -66,6 +76,17 @@ pub fn confirm(login: &Login, request: &str, redirect_uri: &Url, wrong: bool) ->
     };
     let status = if wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     render(status, &page, Some(redirect_uri))
+}
+
+/// The question whether the app may have these scopes.
+pub fn consent(
+    login: &Login,
+    scopes: &[&'static Scope],
+    request: &str,
+    redirect_uri: &Url,
+) -> Response {
+    let page = ConsentPage { request, app: &app(redirect_uri), user: login.user, scopes };
+    render(StatusCode::OK, &page, Some(redirect_uri))
 }
 
 /// A request that cannot be answered.

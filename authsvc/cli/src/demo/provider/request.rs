@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use url::{Url, form_urlencoded};
 
 use super::Registration;
+use super::scopes::{self, Scope};
 
 /// The parameters of a query or form, each given once.
 pub type Params = BTreeMap<String, String>;
@@ -35,8 +36,8 @@ pub struct AuthRequest {
     pub nonce: String,
     /// The PKCE challenge, of the method S256.
     pub code_challenge: String,
-    /// The scopes that were asked for and that the provider knows.
-    pub scopes: Vec<String>,
+    /// The scopes that were asked for and that the client is registered for.
+    pub scopes: Vec<&'static Scope>,
     /// Whether the authentication context class `gold` was asked for.
     pub gold: bool,
     /// The greatest age of the authentication, in seconds.
@@ -64,9 +65,6 @@ pub enum Refusal {
         description: &'static str,
     },
 }
-
-/// The scopes that the provider knows.
-pub const SCOPES: [&str; 4] = ["openid", "profile", "email", "groups"];
 
 /// Judges the request for the one registered client.
 pub fn parse(query: &str, client: &Registration) -> Result<AuthRequest, Refusal> {
@@ -102,14 +100,9 @@ pub fn parse(query: &str, client: &Registration) -> Result<AuthRequest, Refusal>
     let Some(code_challenge) = params.remove("code_challenge").filter(|it| is_sha256(it)) else {
         return refuse("invalid_request", "code_challenge must be a SHA-256 in base64url");
     };
-    let scopes: Vec<String> = params
-        .get("scope")
-        .into_iter()
-        .flat_map(|scope| scope.split(' '))
-        .filter(|scope| SCOPES.contains(scope))
-        .map(str::to_owned)
-        .collect();
-    if !scopes.iter().any(|scope| scope == "openid") {
+    let scope = params.get("scope").map_or("", String::as_str);
+    let scopes = scopes::asked(scope, client.scopes);
+    if !scopes.iter().any(|scope| scope.name == "openid") {
         return refuse("invalid_scope", "scope must contain openid");
     }
     let Some(nonce) = params.remove("nonce") else {

@@ -1,9 +1,10 @@
-//! What the demo provider remembers: requests that wait for a login, logins, codes. In memory,
-//! capped, and gone with the process.
+//! What the demo provider remembers: requests that wait for a login, logins, codes, refresh tokens,
+//! and what users have allowed. In memory, capped, and gone with the process.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::request::AuthRequest;
+use super::scopes::Scope;
 use super::users::User;
 
 /// Most entries of each kind: a demo needs a handful, and memory must not grow without end.
@@ -81,11 +82,24 @@ pub struct Login {
 pub struct Grant {
     /// The request that it answers.
     pub request: AuthRequest,
+    /// The scopes that are granted, which may be fewer.
+    pub scopes: Vec<&'static Scope>,
     /// The login that it is for.
     pub login: Login,
     /// The `jti` of the access token it was redeemed for; a second try ends that token
     /// (RFC 6749, section 4.1.2).
     pub redeemed: Option<String>,
+}
+
+/// What a refresh token stands for.
+#[derive(Clone, Debug)]
+pub struct Refresh {
+    /// The scopes that were granted.
+    pub scopes: Vec<&'static Scope>,
+    /// The login that it is for, as it was then.
+    pub login: Login,
+    /// The `jti` of the grant's first access token.
+    pub first: String,
 }
 
 /// All of it.
@@ -99,4 +113,8 @@ pub struct State {
     pub codes: Table<Grant>,
     /// Access tokens that are good for `UserInfo`, under their `jti`.
     pub access: Table<()>,
+    /// Refresh tokens, under themselves.
+    pub refresh: Table<Refresh>,
+    /// Subjects and the scopes that they have allowed the app.
+    pub consents: BTreeSet<(&'static str, &'static str)>,
 }

@@ -29,6 +29,7 @@ impl Browser {
             secret: "s/e+c%r:et".to_owned(),
             redirect_uri: CALLBACK.to_owned(),
             post_logout_redirect_uri: AFTER_LOGOUT.to_owned(),
+            scopes: &SHOP_SCOPES,
         };
         let clock = Arc::new(ManualClock::new(Timestamp(1_800_000_000)));
         let provider =
@@ -61,6 +62,11 @@ impl Browser {
         let request = Request::post("/token").header("authorization", format!("Basic {secret}"));
         let (status, _, body) = self.send(request.body(Body::from(encoded(form))).unwrap()).await;
         (status, serde_json::from_str(&body).unwrap())
+    }
+
+    async fn refresh(&mut self, token: &Value) -> (StatusCode, Value) {
+        let token = token.as_str().unwrap();
+        self.redeem(&[("grant_type", "refresh_token"), ("refresh_token", token)]).await
     }
 
     /// Logs in anew as the demo user; the code.
@@ -262,4 +268,95 @@ async fn a_wrong_password_shows_the_page_again_and_logs_nobody_in() {
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(!headers.contains_key("set-cookie"));
     assert!(!page.contains("<b>"), "what was typed in is escaped");
+}
+
+/// The error of a request that wants no page.
+async fn silently(browser: &mut Browser, changes: &[(&str, &str)]) -> Option<String> {
+    let changes: Vec<_> = changes.iter().copied().chain([("prompt", "none")]).collect();
+    let (status, headers, _) = browser.get(&authorize(&changes)).await;
+    assert_eq!(status, StatusCode::SEE_OTHER);
+    let mut answer = answer_of(&headers);
+    assert_ne!(answer.contains_key("error"), answer.contains_key("code"));
+    answer.remove("error")
+}
+
+#[tokio::test]
+async fn a_silent_request_says_which_page_it_would_need() {
+    let mut browser = Browser::new();
+    assert_eq!(silently(&mut browser, &[]).await.as_deref(), Some("login_required"));
+    browser.code().await;
+    assert_eq!(silently(&mut browser, &[]).await, None);
+    assert_eq!(silently(&mut browser, &[("scope", "openid stock:read")]).await, None);
+    let consent = silently(&mut browser, &[("scope", "openid orders:read")]).await;
+    assert_eq!(consent.as_deref(), Some("consent_required"));
+    let gold = silently(&mut browser, &[("acr_values", "gold")]).await;
+    assert_eq!(gold.as_deref(), Some("interaction_required"));
+    browser.clock.advance(11);
+    let old = silently(&mut browser, &[("max_age", "10")]).await;
+    assert_eq!(old.as_deref(), Some("login_required"));
+}
+
+#[tokio::test]
+async fn the_user_is_asked_once_about_a_scope_and_may_say_no() {
+    let mut browser = Browser::new();
+    browser.code().await;
+    let production = authorize(&[("scope", "openid orders:read")]);
+    for (decision, outcome) in [("deny", "error"), ("", "error"), ("allow", "code")] {
+        let (status, _, page) = browser.get(&production).await;
+        assert_eq!(status, StatusCode::OK, "{decision}");
+        assert!(page.contains("<code>orders:read</code>"), "{page}");
+        let form = [("request", request_of(&page)), ("decision", decision)];
+        let (_, headers, _) = browser.post("/consent", &form).await;
+        let answer = answer_of(&headers);
+        assert!(answer.contains_key(outcome), "{decision}: {answer:?}");
+        assert!(answer.get("error").is_none_or(|error| error == "access_denied"));
+    }
+    let (status, headers, _) = browser.get(&production).await;
+    assert_eq!(status, StatusCode::SEE_OTHER);
+    let (_, tokens) = browser.redeem(&exchange(&answer_of(&headers)["code"])).await;
+    assert_eq!(tokens["scope"], "openid orders:read");
+    let claims = browser.provider.verify_access_token(tokens["access_token"].as_str().unwrap());
+    assert_eq!(claims.unwrap()["scope"], "openid orders:read");
+}
+
+#[tokio::test]
+async fn a_consent_without_a_login_gives_nothing() {
+    let mut browser = Browser::new();
+    browser.code().await;
+    let (_, _, page) = browser.get(&authorize(&[("scope", "openid orders:read")])).await;
+    browser.cookie.clear();
+    let form = [("request", request_of(&page)), ("decision", "allow")];
+    let (status, headers, _) = browser.post("/consent", &form).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(!headers.contains_key("location"));
+}
+
+#[tokio::test]
+async fn a_user_gets_no_scope_that_is_for_others_and_no_client_one_it_is_not_registered_for() {
+    let mut browser = Browser::new();
+    let scope = "openid orders:release stock:read payroll:write";
+    let (_, _, page) = browser.get(&authorize(&[("scope", scope)])).await;
+    let form = [("request", request_of(&page)), ("username", "guest"), ("password", "guest")];
+    let (_, headers, _) = browser.post("/login", &form).await;
+    let (_, tokens) = browser.redeem(&exchange(&answer_of(&headers)["code"])).await;
+    assert_eq!(tokens["scope"], "openid stock:read");
+    assert!(scopes::asked("openid orders:read", &["openid"]).iter().all(|it| it.name == "openid"));
+}
+
+#[tokio::test]
+async fn a_refresh_token_works_once_keeps_its_scopes_and_ends_with_the_login() {
+    let mut browser = Browser::new();
+    let code = browser.code().await;
+    let (_, tokens) = browser.redeem(&exchange(&code)).await;
+    let (first, hint) = (tokens["refresh_token"].clone(), tokens["id_token"].clone());
+    let (status, again) = browser.refresh(&first).await;
+    assert_eq!((status, &again["scope"]), (StatusCode::OK, &tokens["scope"]));
+    assert_ne!(again["access_token"], tokens["access_token"]);
+    assert_eq!(browser.refresh(&first).await.1["error"], "invalid_grant");
+    let (status, third) = browser.refresh(&again["refresh_token"]).await;
+    assert_eq!(status, StatusCode::OK);
+
+    let hint = encoded(&[("id_token_hint", hint.as_str().unwrap())]);
+    browser.get(&format!("/logout?{hint}")).await;
+    assert_eq!(browser.refresh(&third["refresh_token"]).await.1["error"], "invalid_grant");
 }

@@ -1,5 +1,5 @@
-//! The token endpoint (RFC 6749, section 4.1.3) and `UserInfo` (`OpenID` Connect Core 1.0,
-//! section 5.3).
+//! The token endpoint (RFC 6749, sections 4.1.3 and 6) and `UserInfo` (`OpenID` Connect Core 1.0,
+//! section 5.3). Every grant has a refresh token of its own, which is another one after each use.
 
 use std::sync::Arc;
 
@@ -15,14 +15,30 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::state::Grant;
+use super::request::{self, Params};
+use super::scopes;
+use super::state::{LOGIN_TTL, Login, Refresh};
 use super::users::User;
-use super::{API_AUDIENCE, Provider, Registration, request};
+use super::{API_AUDIENCE, KeyError, Provider, Registration};
 
 /// How long an ID token is valid, in seconds.
 const ID_TOKEN_TTL: u64 = 300;
 /// How long an access token is valid, in seconds.
-const ACCESS_TOKEN_TTL: u64 = 3600;
+const ACCESS_TOKEN_TTL: u64 = 600;
+
+/// Why there are no tokens.
+enum Refused {
+    /// An error code and its description (RFC 6749, section 5.2).
+    Because(&'static str, &'static str),
+    /// The key does not sign.
+    Key,
+}
+
+impl From<KeyError> for Refused {
+    fn from(_: KeyError) -> Self {
+        Self::Key
+    }
+}
 
 /// `POST /token`.
 pub async fn token(
@@ -38,47 +54,89 @@ pub async fn token(
     let Some(form) = request::params(body.as_bytes()) else {
         return bad("invalid_request", "a parameter is given more than once");
     };
-    let field = |name: &str| form.get(name).map_or("", String::as_str);
-    if field("grant_type") != "authorization_code" {
-        return bad("unsupported_grant_type", "grant_type must be authorization_code");
+    let tokens = match field(&form, "grant_type") {
+        "authorization_code" => redeem(&provider, &form),
+        "refresh_token" => refresh(&provider, &form),
+        _ => return bad("unsupported_grant_type", "grant_type is neither a code nor a refresh"),
+    };
+    match tokens {
+        Ok(tokens) => ([(CACHE_CONTROL, "no-store")], Json(tokens)).into_response(),
+        Err(Refused::Because(error, description)) => bad(error, description),
+        Err(Refused::Key) => {
+            refuse(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "cannot sign")
+        }
     }
+}
 
+fn redeem(provider: &Provider, form: &Params) -> Result<Value, Refused> {
+    let invalid = |description| Err(Refused::Because("invalid_grant", description));
     let now = provider.now();
     let jti = provider.id();
     let grant = {
         let mut state = provider.state();
-        let Some(grant) = state.codes.get_mut(field("code"), now) else {
-            return bad("invalid_grant", "the code is unknown or has expired");
+        let Some(grant) = state.codes.get_mut(field(form, "code"), now) else {
+            return invalid("the code is unknown or has expired");
         };
         if let Some(redeemed) = grant.redeemed.clone() {
             state.access.remove(&redeemed, now);
-            return bad("invalid_grant", "the code has been used before");
+            state.refresh.remove_where(|refresh| refresh.first == redeemed);
+            return invalid("the code has been used before");
         }
         // Whatever follows, a code is good for one try.
         grant.redeemed = Some(jti.clone());
         grant.clone()
     };
-    if field("redirect_uri") != provider.client.redirect_uri {
-        return bad("invalid_grant", "redirect_uri is not that of the authorization request");
+    if field(form, "redirect_uri") != provider.client.redirect_uri {
+        return invalid("redirect_uri is not that of the authorization request");
     }
-    if !verifier_fits(field("code_verifier"), &grant.request.code_challenge) {
-        return bad("invalid_grant", "code_verifier does not fit the code_challenge");
+    if !verifier_fits(field(form, "code_verifier"), &grant.request.code_challenge) {
+        return invalid("code_verifier does not fit the code_challenge");
     }
-    provider.state().access.insert(jti.clone(), (), now, ACCESS_TOKEN_TTL);
-    match issue(&provider, &grant, &jti, now) {
-        Ok(tokens) => ([(CACHE_CONTROL, "no-store")], Json(tokens)).into_response(),
-        Err(_) => refuse(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "cannot sign"),
-    }
+    let refresh = Refresh { scopes: grant.scopes, login: grant.login, first: jti.clone() };
+    issue(provider, refresh, &jti, Some(&grant.request.nonce))
 }
 
+fn refresh(provider: &Provider, form: &Params) -> Result<Value, Refused> {
+    let token = field(form, "refresh_token");
+    let Some(refresh) = provider.state().refresh.remove(token, provider.now()) else {
+        return Err(Refused::Because("invalid_grant", "the refresh token is unknown or used"));
+    };
+    issue(provider, refresh, &provider.id(), None)
+}
+
+/// A new set of tokens; the access token is that `jti`.
 fn issue(
     provider: &Provider,
-    grant: &Grant,
+    refresh: Refresh,
+    jti: &str,
+    nonce: Option<&str>,
+) -> Result<Value, Refused> {
+    let now = provider.now();
+    let scope = scopes::names(&refresh.scopes);
+    let access_token = access_token(provider, &refresh.login, &scope, jti, now)?;
+    let id_token = id_token(provider, &refresh, &access_token, nonce, now)?;
+    let refresh_token = provider.id();
+    let mut state = provider.state();
+    state.access.insert(jti.to_owned(), (), now, ACCESS_TOKEN_TTL);
+    state.refresh.insert(refresh_token.clone(), refresh, now, LOGIN_TTL);
+    Ok(json!({
+        "token_type": "Bearer",
+        "access_token": access_token,
+        "expires_in": ACCESS_TOKEN_TTL,
+        "refresh_token": refresh_token,
+        "id_token": id_token,
+        "scope": scope,
+    }))
+}
+
+fn access_token(
+    provider: &Provider,
+    login: &Login,
+    scope: &str,
     jti: &str,
     now: u64,
-) -> Result<Value, super::KeyError> {
-    let login = &grant.login;
-    let access_token = provider.keys.sign(
+) -> Result<String, KeyError> {
+    provider.keys.sign(
         "at+jwt",
         &json!({
             "iss": provider.issuer,
@@ -90,18 +148,27 @@ fn issue(
             "exp": now + ACCESS_TOKEN_TTL,
             "auth_time": login.auth_time,
             "acr": login.acr,
-            "scope": grant.request.scopes.join(" "),
+            "scope": scope,
         }),
-    )?;
+    )
+}
+
+fn id_token(
+    provider: &Provider,
+    refresh: &Refresh,
+    access_token: &str,
+    nonce: Option<&str>,
+    now: u64,
+) -> Result<String, KeyError> {
+    let login = &refresh.login;
     let hash = digest(&SHA256, access_token.as_bytes());
-    let mut claims = login.user.claims(&grant.request.scopes);
+    let mut claims = login.user.claims(&refresh.scopes);
     for (name, value) in [
         ("iss", json!(provider.issuer)),
         ("sub", json!(login.user.sub)),
         ("aud", json!(provider.client.id)),
         ("iat", json!(now)),
         ("exp", json!(now + ID_TOKEN_TTL)),
-        ("nonce", json!(grant.request.nonce)),
         ("auth_time", json!(login.auth_time)),
         ("acr", json!(login.acr)),
         ("sid", json!(login.sid)),
@@ -109,14 +176,10 @@ fn issue(
     ] {
         claims.insert(name.to_owned(), value);
     }
-    let id_token = provider.keys.sign("JWT", &Value::Object(claims))?;
-    Ok(json!({
-        "token_type": "Bearer",
-        "access_token": access_token,
-        "expires_in": ACCESS_TOKEN_TTL,
-        "id_token": id_token,
-        "scope": grant.request.scopes.join(" "),
-    }))
+    if let Some(nonce) = nonce {
+        claims.insert("nonce".to_owned(), json!(nonce));
+    }
+    provider.keys.sign("JWT", &Value::Object(claims))
 }
 
 /// `GET` or `POST /userinfo` with an access token in the `Authorization` header.
@@ -135,9 +198,8 @@ pub async fn userinfo(Extract(provider): Extract<Arc<Provider>>, headers: Header
         let challenge = [(WWW_AUTHENTICATE, "Bearer error=\"invalid_token\"")];
         return (StatusCode::UNAUTHORIZED, challenge).into_response();
     };
-    let scopes: Vec<String> =
-        claims["scope"].as_str().unwrap_or_default().split(' ').map(str::to_owned).collect();
-    let mut answer = user.claims(&scopes);
+    let scope = claims["scope"].as_str().unwrap_or_default();
+    let mut answer = user.claims(&scopes::asked(scope, provider.client.scopes));
     answer.insert("sub".to_owned(), json!(user.sub));
     ([(CACHE_CONTROL, "no-store")], Json(Value::Object(answer))).into_response()
 }
@@ -165,6 +227,10 @@ fn form_decoded(encoded: &str) -> String {
         .next()
         .map(|(name, _)| name.into_owned())
         .unwrap_or_default()
+}
+
+fn field<'a>(form: &'a Params, name: &str) -> &'a str {
+    form.get(name).map_or("", String::as_str)
 }
 
 /// PKCE with S256 (RFC 7636, section 4.6).

@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::scopes::Scope;
+
 /// A user of the demo provider.
 #[derive(Debug)]
 pub struct User {
@@ -16,7 +18,7 @@ pub struct User {
     pub name: &'static str,
     /// The e-mail address.
     pub email: &'static str,
-    /// The groups; `staff` opens the admin area.
+    /// The groups; `staff` opens the admin area, and releases orders.
     pub groups: &'static [&'static str],
 }
 
@@ -52,10 +54,10 @@ impl User {
     }
 
     /// The claims that the scopes give access to (`OpenID` Connect Core 1.0, section 5.4).
-    pub fn claims(&self, scopes: &[String]) -> Map<String, Value> {
+    pub fn claims(&self, scopes: &[&'static Scope]) -> Map<String, Value> {
         let mut claims = Map::new();
         let mut add = |scope: &str, name: &str, value: Value| {
-            if scopes.iter().any(|granted| granted == scope) {
+            if scopes.iter().any(|granted| granted.name == scope) {
                 claims.insert(name.to_owned(), value);
             }
         };
