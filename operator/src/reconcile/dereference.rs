@@ -5,7 +5,7 @@
 
 mod lookup;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
@@ -101,13 +101,7 @@ async fn input(
 ) -> Result<Input, ApiError> {
     let namespace_labels = lookup::namespace_labels(context, &id.namespace).await?;
     let provider = lookup::provider(context, id, &policy, &namespace_labels).await?;
-    let client = &policy.spec.client;
-    let key_ref = client.private_key_jwt.as_ref().map(|jwt| &jwt.key_ref);
-    let mut secrets = BTreeMap::new();
-    for reference in client.secret_ref.iter().chain(key_ref) {
-        let value = lookup::secret_key(context, &id.namespace, reference).await?;
-        secrets.insert((reference.name.clone(), reference.key.clone()), value);
-    }
+    let secrets = lookup::secret_keys(context, &id.namespace, &policy.spec).await?;
     let grants = context.world.caches.grants.all();
     let grants = grants.iter().map(|grant| match &grant.0 {
         Ok(grant) => grant.clone(),
@@ -238,9 +232,7 @@ fn dependencies(
         ProviderKind::BffProvider => Dependency::Provider(namespace(), reference.name.clone()),
         ProviderKind::ClusterBffProvider => Dependency::ClusterProvider(reference.name.clone()),
     });
-    let client = &policy.spec.client;
-    let key_ref = client.private_key_jwt.as_ref().map(|jwt| &jwt.key_ref);
-    for secret in client.secret_ref.iter().chain(key_ref) {
+    for (_, secret) in policy.spec.secret_refs() {
         all.insert(Dependency::Secret(namespace(), secret.name.clone()));
     }
     if let Some((namespace, bundle)) = lookup::ca_bundle_of(context, id, policy) {

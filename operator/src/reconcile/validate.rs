@@ -12,6 +12,7 @@ pub mod problems;
 mod routes;
 pub(crate) mod rule;
 pub mod selector;
+mod servers;
 mod targets;
 pub(crate) mod text;
 pub mod wiring;
@@ -24,7 +25,7 @@ use vestibule_policy::model::PolicyId;
 use vestibule_policy::origin::Origin;
 
 use self::problems::{Finding, Problems};
-use self::wiring::Wiring;
+use self::wiring::{OwnPaths, Wiring};
 use super::build::middleware_name;
 use super::conditions::Draft;
 use super::input::{HostClaims, Input, Installation, Target};
@@ -34,6 +35,11 @@ pub(crate) use self::routes::CLASS_ANNOTATION;
 
 /// The base path where the author's is none.
 const DEFAULT_BASE_PATH: &str = "/bff";
+
+/// After the base of an authority: permissions and elevated tokens.
+const AUTHORIZE: &str = "/authorize";
+/// Before the base of an authority: its metadata (RFC 9728, section 3.1).
+const PROTECTED_RESOURCE: &str = "/.well-known/oauth-protected-resource";
 
 /// What was decided on one policy.
 #[derive(Clone, Debug)]
@@ -105,6 +111,7 @@ pub fn unclaimed(policy: &PolicyId, targets: &[Target], installation: &Installat
     Wiring {
         policy: policy.clone(),
         base_path: DEFAULT_BASE_PATH.to_owned(),
+        paths: OwnPaths::below(DEFAULT_BASE_PATH),
         headers: Vec::new(),
         origins: Vec::new(),
         ingresses: found.ingresses.into_iter().map(|(_, ingress)| ingress).collect(),
@@ -174,14 +181,31 @@ fn wiring(
     headers.sort_unstable();
     headers.dedup();
     let own = text::is_base_path(&spec.base_path);
+    let base_path = if own { &spec.base_path } else { DEFAULT_BASE_PATH };
     Wiring {
         policy,
-        base_path: if own { &spec.base_path } else { DEFAULT_BASE_PATH }.to_owned(),
+        base_path: base_path.to_owned(),
+        paths: own_paths(spec, base_path),
         headers,
         origins,
         ingresses: found.ingresses.into_iter().map(|(_, ingress)| ingress).collect(),
         routes: found.routes.into_iter().map(|(_, route)| route).collect(),
     }
+}
+
+/// What has to reach the browser port. What is written wrongly is left out: the policy is refused for
+/// it, and the check refuses its own endpoints to whoever comes there.
+fn own_paths(spec: &BffPolicySpec, base_path: &str) -> OwnPaths {
+    let mut paths = OwnPaths::below(base_path);
+    let hosted = spec.hosted_backend.iter().map(|hosted| &hosted.path);
+    paths.prefixes.extend(hosted.filter(|path| text::is_base_path(path)).cloned());
+    let bases = spec.authorities.iter().map(|authority| &authority.base);
+    for base in bases.filter(|base| text::is_authority_base(base)) {
+        paths.exact.push(format!("{base}{AUTHORIZE}"));
+        paths.exact.push(format!("{PROTECTED_RESOURCE}{base}"));
+    }
+    paths.tidy();
+    paths
 }
 
 fn not_attached(wiring: &Wiring) -> Option<Finding> {

@@ -59,6 +59,36 @@ fn t051_a_secret_that_goes_or_becomes_garbage_refuses_and_stays_wired() {
 }
 
 #[test]
+fn t051_each_secret_that_a_policy_names_is_told_by_its_field_when_it_is_not_there() {
+    let world = world("authorities");
+    let spec = world.policy().spec;
+    let named = spec.secret_refs();
+    assert_eq!(named.len(), 3);
+    for (field, reference) in named {
+        let mut input = world.input();
+        let key = (reference.name.clone(), reference.key.clone());
+        assert!(input.secrets.remove(&key).is_some(), "{field} is looked up");
+        let told = refused(&world, &input).conditions.resolved_refs;
+        assert_eq!(told.reason, reasons::SECRET_NOT_FOUND);
+        assert!(told.message.starts_with(&format!("{field}: ")), "{}", told.message);
+    }
+}
+
+#[test]
+fn a_refused_policy_keeps_the_routes_of_its_authorities() {
+    let world = world("authorities");
+    let of = |input: &Input| {
+        format!("{:?}", build(&judged(&world, input), &world.installation()).bff_routes)
+    };
+    let mut input = world.input();
+    let live = of(&input);
+    assert!(live.contains("/production/authorize"), "{live}");
+    input.secrets.clear();
+    input.previous = Some(judged(&world, &world.input()).handoff);
+    assert_eq!(of(&input), live);
+}
+
+#[test]
 fn t052_t106_a_reference_has_no_namespace_to_abuse() {
     let spec = world("nginx").policy().spec;
     let target = serde_json::to_value(&spec.target_refs[0]).unwrap();
@@ -118,7 +148,9 @@ fn t058_t108_there_is_no_field_for_code_of_gateways_and_we_write_no_snippet() {
         let path = format!("{}/../crds/{kind}.yaml", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(path).unwrap();
         let fields = text.lines().map(str::trim).filter_map(|line| line.strip_suffix(':'));
-        for field in fields.filter(|field| !field.contains(' ')).map(str::to_lowercase) {
+        // Scopes and permissions are described in words.
+        let fields = fields.filter(|field| !field.contains(' ') && *field != "description");
+        for field in fields.map(str::to_lowercase) {
             let code = ["snippet", "script", "template", "plugin", "lua", "wasm"];
             assert!(!code.iter().any(|word| field.contains(word)), "{kind}: {field}");
         }

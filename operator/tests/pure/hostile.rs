@@ -47,17 +47,21 @@ fn hostile() -> impl Strategy<Value = String> {
 /// What annotations and settings of gateways may hold. `$` only as in our two variables.
 fn is_plain(text: &str) -> bool {
     let text = text.replace("$host", "").replace("$escaped_request_uri", "");
-    text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:/?=@,".contains(&b))
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~:/?=@,".contains(&b))
 }
 
-/// A rule of ours with a plain host and base path.
+/// A rule of ours: one plain host, and plain paths or what is below them.
 fn is_our_rule(rule: &str) -> bool {
-    let quoted: Vec<&str> = rule.split('`').collect();
-    let [before, host, and, base, or, slash, end] = quoted[..] else { return false };
-    (before, and, or, end) == ("Host(", ") && (Path(", ") || PathPrefix(", "))")
-        && slash == format!("{base}/")
-        && is_plain(host)
-        && is_plain(base)
+    let Some((host, paths)) = rule.split_once(" && ") else { return false };
+    let quoted = |text: &str, matcher: &str| {
+        let inner = text.strip_prefix(matcher).and_then(|rest| rest.strip_prefix("(`"));
+        inner.and_then(|rest| rest.strip_suffix("`)")).is_some_and(is_plain)
+    };
+    let Some(paths) = paths.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) else {
+        return false;
+    };
+    let is_path = |text: &str| quoted(text, "Path") || quoted(text, "PathPrefix");
+    quoted(host, "Host") && paths.split(" || ").all(is_path)
 }
 
 fn check(value: &Value, key: &str) {
@@ -88,8 +92,8 @@ fn check_all(resources: &Resources) {
     check(&serde_json::to_value(&resources.compiled_secret.metadata).unwrap(), "");
 }
 
-fn documents(texts: &[String; 8], class: &str) -> String {
-    let [base_path, header, host, first, second, third, fourth, fifth] = texts;
+fn documents(texts: &[String; 10], class: &str) -> String {
+    let [base_path, header, host, first, second, third, fourth, fifth, base, hosted] = texts;
     let documents = [
         json!({"kind": "Installation", "classes": {
             "nginx": {"controller": "k8s.io/ingress-nginx", "servedBy": "IngressNginx"},
@@ -113,6 +117,11 @@ fn documents(texts: &[String; 8], class: &str) -> String {
                 "providerRef": {"name": "corp"},
                 "client": {"id": "shop", "secretRef": {"name": "oidc", "key": "key"}},
                 "basePath": base_path,
+                "hostedBackend": {"flavor": "FusionAuth", "path": hosted},
+                "authorities": [
+                    {"base": base, "scopes": [{"name": "read"}]},
+                    {"base": format!("/api/{base}"), "scopes": [{"name": "write"}]},
+                ],
                 "routes": [{"path": "/", "upstream": {"headers": [{"name": header, "value": "claims.sub"}]}}],
             },
         }),
@@ -157,7 +166,7 @@ proptest! {
 
     #[test]
     fn t054_t059_t060_t061_t062_only_plain_texts_reach_a_gateway(
-        texts in prop::array::uniform8(hostile()),
+        texts in prop::array::uniform10(hostile()),
         class in prop::sample::select(vec!["nginx", "both", "traefik", "gone"]),
     ) {
         let (verdict, resources) = verdict_of(&documents(&texts, class));
@@ -171,12 +180,28 @@ proptest! {
 
 #[test]
 fn plain_texts_are_accepted_so_that_the_property_says_something() {
-    let texts = ["/bff", "x-user", "www.example.com", "a-b@file", "web", "a-o@file", "true", "7"]
-        .map(str::to_owned);
-    let yaml =
-        documents(&texts, "traefik").replace("\"vestibule.dev/replaced\":\"true\"", "\"x\":\"\"");
+    let texts = [
+        "/bff",
+        "x-user",
+        "www.example.com",
+        "a-b@file",
+        "web",
+        "a-o@file",
+        "true",
+        "7",
+        "/v1.2~x",
+        "/app",
+    ]
+    .map(str::to_owned);
+    let yaml = documents(&texts, "traefik")
+        .replace("\"vestibule.dev/replaced\":\"true\"", "\"x\":\"\"")
+        .replace("/api//v1.2~x", "/api/v1.2~x");
     let (verdict, resources) = verdict_of(&yaml);
     assert!(verdict.conditions.accepted.ok, "{}", verdict.conditions.accepted.message);
     assert_eq!(resources.bff_routes.len(), 2);
     check_all(&resources);
+    let made = format!("{:?}", resources.bff_routes);
+    for path in ["/v1.2~x/authorize", "/.well-known/oauth-protected-resource/api/v1.2~x", "/app"] {
+        assert!(made.contains(path), "{path}: {made}");
+    }
 }

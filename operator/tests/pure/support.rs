@@ -194,11 +194,10 @@ impl World {
         policy: &BffPolicy,
         id: &PolicyId,
     ) -> BTreeMap<(String, String), Result<SecretString, SecretProblem>> {
-        let client = &policy.spec.client;
-        let key = client.private_key_jwt.as_ref().map(|jwt| &jwt.key_ref);
-        let named = client.secret_ref.iter().chain(key);
+        let named = policy.spec.secret_refs();
         named
-            .map(|r| {
+            .into_iter()
+            .map(|(_, r)| {
                 let found = self.secret(&id.namespace, &r.name, &r.key);
                 ((r.name.clone(), r.key.clone()), found)
             })

@@ -20,6 +20,9 @@ use crate::reconcile::validate::wiring::{NGINX_PREFIX, Served, WiredIngress, Wir
 const ENTRY_POINTS: &str = "traefik.ingress.kubernetes.io/router.entrypoints";
 const PRIORITY: &str = "traefik.ingress.kubernetes.io/router.priority";
 
+/// Longer than any rule that Traefik makes of an `Ingress`, whose length is its priority.
+const LONGEST_RULE: i64 = 100_000;
+
 /// One for each class of the targets, the first without the class in its name.
 pub(super) fn ingresses(wiring: &Wiring, installation: &Installation) -> Vec<Ingress> {
     let mut classes: BTreeMap<&str, Vec<&WiredIngress>> = BTreeMap::new();
@@ -61,7 +64,7 @@ fn ingress(
         _ => of(&mut targets.iter().flat_map(|target| &target.tls_hosts)),
     };
     let mut metadata = child(&wiring.policy, &installation.namespace, name);
-    metadata.annotations.get_or_insert_default().extend(annotations(served, targets));
+    metadata.annotations.get_or_insert_default().extend(annotations(wiring, served, targets));
     let tls = IngressTLS { hosts: Some(tls_hosts.iter().cloned().collect()), secret_name: None };
     Some(Ingress {
         metadata,
@@ -81,28 +84,49 @@ fn rule(wiring: &Wiring, installation: &Installation, served: Served, host: Stri
     // Traefik's prefixes do not end at a segment: without the slash this would take /bffx from the
     // app.
     let slash = if served == Served::Traefik { "/" } else { "" };
+    let prefixes = wiring.paths.prefixes.iter().map(|path| (format!("{path}{slash}"), "Prefix"));
+    let exact = wiring.paths.exact.iter().map(|path| (path.clone(), exact_type(served, path)));
     IngressRule {
         host: Some(host),
         http: Some(HTTPIngressRuleValue {
-            paths: vec![HTTPIngressPath {
-                path: Some(format!("{}{slash}", wiring.base_path)),
-                path_type: "Prefix".to_owned(),
-                backend: IngressBackend {
-                    service: Some(IngressServiceBackend {
-                        name: installation.browser_service.clone(),
-                        port: Some(ServiceBackendPort {
-                            name: Some(BROWSER_PORT.to_owned()),
-                            number: None,
-                        }),
-                    }),
-                    resource: None,
-                },
-            }],
+            paths: prefixes
+                .chain(exact)
+                .map(|(path, kind)| way(path, kind, installation))
+                .collect(),
         }),
     }
 }
 
-fn annotations(served: Served, targets: &[&WiredIngress]) -> BTreeMap<String, String> {
+fn way(path: String, path_type: &str, installation: &Installation) -> HTTPIngressPath {
+    let port = ServiceBackendPort { name: Some(BROWSER_PORT.to_owned()), number: None };
+    let service =
+        IngressServiceBackend { name: installation.browser_service.clone(), port: Some(port) };
+    HTTPIngressPath {
+        path: Some(path),
+        path_type: path_type.to_owned(),
+        backend: IngressBackend { service: Some(service), resource: None },
+    }
+}
+
+/// How a single path is written so that it is served, and before a prefix of the app's.
+fn exact_type(served: Served, path: &str) -> &'static str {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'/');
+    match served {
+        // Traefik reads it as a prefix that ends at a segment. Its rule for an exact path would be
+        // shorter than that for a prefix above it, and the longer one wins.
+        Served::TraefikNginx => "ImplementationSpecific",
+        // ingress-nginx refuses an object whose exact paths have other characters: dots before 1.12.6
+        // and 1.13.2, and tildes in all versions.
+        Served::IngressNginx if !path.bytes().all(plain) => "ImplementationSpecific",
+        Served::IngressNginx | Served::Traefik | Served::Unknown => "Exact",
+    }
+}
+
+fn annotations(
+    wiring: &Wiring,
+    served: Served,
+    targets: &[&WiredIngress],
+) -> BTreeMap<String, String> {
     let mut annotations = BTreeMap::new();
     for target in targets {
         for (name, value) in &target.shared {
@@ -115,8 +139,8 @@ fn annotations(served: Served, targets: &[&WiredIngress]) -> BTreeMap<String, St
         }
         Served::Traefik => {
             entry_points(&mut annotations, targets);
-            if let Some(greatest) = targets.iter().filter_map(|target| target.priority).max() {
-                annotations.insert(PRIORITY.to_owned(), (greatest + 1).to_string());
+            if let Some(priority) = priority(wiring, targets) {
+                annotations.insert(PRIORITY.to_owned(), priority.to_string());
             }
         }
         Served::Unknown => {}
@@ -125,6 +149,14 @@ fn annotations(served: Served, targets: &[&WiredIngress]) -> BTreeMap<String, St
         annotations.insert(format!("{NGINX_PREFIX}proxy-buffer-size"), BUFFER_SIZE.to_owned());
     }
     annotations
+}
+
+/// Above all routers of the targets; `None`: the length of the rules says enough. That is so of the
+/// base path, which apps do not use, and not of paths beside theirs.
+fn priority(wiring: &Wiring, targets: &[&WiredIngress]) -> Option<i64> {
+    let theirs = targets.iter().filter_map(|target| target.priority).max();
+    let longest = wiring.paths.is_more_than_the_base_path().then_some(LONGEST_RULE);
+    theirs.max(longest).map(|greatest| greatest + 1)
 }
 
 /// Where one target uses Traefik's default entry points, so do we: those are all that others name,

@@ -14,7 +14,7 @@ use super::middleware::traefik;
 use super::{BROWSER_PORT, child};
 use crate::reconcile::input::Installation;
 use crate::reconcile::validate::CLASS_ANNOTATION;
-use crate::reconcile::validate::wiring::{RouteTls, WiredRoute, Wiring};
+use crate::reconcile::validate::wiring::{OwnPaths, RouteTls, WiredRoute, Wiring};
 
 /// One for all targets that are reached alike; further ones are numbered.
 pub(super) fn ingress_routes(wiring: &Wiring, installation: &Installation) -> Vec<DynamicObject> {
@@ -56,11 +56,10 @@ fn ingress_route(
     if hosts.is_empty() {
         return None;
     }
-    let base = &wiring.base_path;
     let routes: Vec<Value> = hosts
         .iter()
         .map(|host| {
-            let rule = format!("Host(`{host}`) && (Path(`{base}`) || PathPrefix(`{base}/`))");
+            let rule = rule(host, &wiring.paths);
             // Traefik goes by the length of a rule where none is given, and a long rule of the app
             // would win over the login.
             let own = i64::try_from(rule.len()).unwrap_or(i64::MAX);
@@ -91,6 +90,14 @@ fn ingress_route(
         metadata,
         data: json!({ "spec": spec }),
     })
+}
+
+fn rule(host: &str, paths: &OwnPaths) -> String {
+    let prefixes =
+        paths.prefixes.iter().map(|path| format!("Path(`{path}`) || PathPrefix(`{path}/`)"));
+    let exact = paths.exact.iter().map(|path| format!("Path(`{path}`)"));
+    let all: Vec<String> = prefixes.chain(exact).collect();
+    format!("Host(`{host}`) && ({})", all.join(" || "))
 }
 
 /// With the target's options: two routers of one host with different ones would lose both.

@@ -1,5 +1,6 @@
 //! One object at a time: targets with their class and backends, providers, keys of Secrets.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
@@ -14,8 +15,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use vestibule_crds::names::target;
 use vestibule_crds::v1alpha1::{
-    BffHostGrant, BffHostGrantSpec, BffPolicy, BffProvider, BffProviderSpec, ClusterBffProvider,
-    ProviderKind, SecretKeyRef, TargetRef,
+    BffHostGrant, BffHostGrantSpec, BffPolicy, BffPolicySpec, BffProvider, BffProviderSpec,
+    ClusterBffProvider, ProviderKind, SecretKeyRef, TargetRef,
 };
 use vestibule_policy::model::PolicyId;
 
@@ -285,33 +286,71 @@ where
     }
 }
 
+/// Every key of a Secret that a policy names, as it is now. Each Secret is read once, so that keys of
+/// the same one are of the same version.
+pub(super) async fn secret_keys(
+    context: &Context,
+    namespace: &str,
+    policy: &BffPolicySpec,
+) -> Result<BTreeMap<(String, String), Result<SecretString, SecretProblem>>, ApiError> {
+    let mut read: BTreeMap<&str, Option<Secret>> = BTreeMap::new();
+    let mut values = BTreeMap::new();
+    for (_, reference) in policy.secret_refs() {
+        let secret = match read.entry(&reference.name) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                entry.insert(secret(context, namespace, &reference.name).await?)
+            }
+        };
+        let value = value(secret.as_ref(), reference);
+        values.insert((reference.name.clone(), reference.key.clone()), value);
+    }
+    Ok(values)
+}
+
 /// One key of a Secret, as it is now.
-pub(super) async fn secret_key(
+async fn secret_key(
     context: &Context,
     namespace: &str,
     reference: &SecretKeyRef,
 ) -> Result<Result<SecretString, SecretProblem>, ApiError> {
+    let secret = secret(context, namespace, &reference.name).await?;
+    Ok(value(secret.as_ref(), reference))
+}
+
+async fn secret(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<Secret>, ApiError> {
     let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
-    let name = &reference.name;
     let found = call(|| format!("get Secret {namespace}/{name}"), api.get_opt(name)).await;
     let found = found.map_err(ApiError::without_message)?;
-    let Some(mut secret) = found else {
-        let text = format!("the Secret {name:?} does not exist: create it");
-        return Ok(Err(SecretProblem::Missing(text)));
+    if let Some(secret) = &found {
+        context.world.noted(secret);
+    }
+    Ok(found)
+}
+
+fn value(
+    secret: Option<&Secret>,
+    SecretKeyRef { name, key }: &SecretKeyRef,
+) -> Result<SecretString, SecretProblem> {
+    let missing = |text| Err(SecretProblem::Missing(text));
+    let Some(secret) = secret else {
+        return missing(format!("the Secret {name:?} does not exist: create it"));
     };
-    context.world.noted(&secret);
-    let Some(value) = secret.data.as_mut().and_then(|data| data.remove(&reference.key)) else {
-        let text = format!("the Secret {name:?} has no key {:?}: add it", reference.key);
-        return Ok(Err(SecretProblem::Missing(text)));
+    let Some(value) = secret.data.as_ref().and_then(|data| data.get(key)) else {
+        return missing(format!("the Secret {name:?} has no key {key:?}: add it"));
     };
     if value.0.len() > MAX_VALUE {
-        let text = format!("the key {:?} of the Secret {name:?} is too large", reference.key);
-        return Ok(Err(SecretProblem::Unusable(text)));
+        let text = format!("the key {key:?} of the Secret {name:?} is too large");
+        return Err(SecretProblem::Unusable(text));
     }
-    Ok(String::from_utf8(value.0).map(SecretString::from).map_err(|_| {
-        let text = format!("the key {:?} of the Secret {name:?} is no UTF-8 text", reference.key);
+    std::str::from_utf8(&value.0).map(SecretString::from).map_err(|_| {
+        let text = format!("the key {key:?} of the Secret {name:?} is no UTF-8 text");
         SecretProblem::Unusable(text)
-    }))
+    })
 }
 
 /// What stands for a grant that cannot be read: that there are grants, and this one gives nothing.

@@ -11,11 +11,10 @@ use vestibule_policy::error::FieldError;
 use vestibule_policy::model::{CompiledPolicy, PolicyId};
 
 use super::problems::Problems;
+use super::servers;
 use crate::reconcile::input::{Input, Installation, ProviderLookup, SecretProblem};
 
-const PROVIDER: &str = "spec.providerRef.name";
-const SECRET_REF: &str = "spec.client.secretRef";
-const KEY_REF: &str = "spec.client.privateKeyJwt.keyRef";
+pub(super) const PROVIDER: &str = "spec.providerRef.name";
 /// Stands for the provider's CA bundle, which may be of another namespace than the policy's Secrets.
 /// No Secret can have this name.
 const CA_BUNDLE: &str = "/provider";
@@ -44,17 +43,9 @@ pub(super) fn policy(
         secrets: &secrets,
         allow_insecure: installation.allow_insecure,
     });
-    let on_loopback = |spec: &BffProviderSpec| compile::is_loopback_issuer(&spec.issuer);
-    let own_pod = !installation.allow_insecure && provider.as_ref().is_some_and(on_loopback);
-    if own_pod {
-        // Loopback is for the folder of policies on a developer's machine.
-        let field = format!("{PROVIDER} (spec.issuer)");
-        let message = "its issuer is on loopback, which in a cluster is authsvc's own pod: name a \
-                       provider that has an address of its own";
-        problems.push(reasons::INVALID, &field, message);
-    }
+    let reached = installation.allow_insecure || servers::check(&spec, provider.as_ref(), problems);
     match result {
-        Ok(compiled) => (!own_pod).then_some(compiled),
+        Ok(compiled) => reached.then_some(compiled),
         Err(errors) => {
             for error in errors {
                 sort_in(&error, input, problems);
@@ -113,11 +104,7 @@ fn look_up(input: &Input, reference: &SecretKeyRef) -> Result<SecretString, Secr
 
 /// Puts one error of the compiler where it belongs.
 fn sort_in(error: &FieldError, input: &Input, problems: &mut Problems) {
-    let client = &input.policy.spec.client;
-    let secret = |reference: Option<&SecretKeyRef>| match reference.map(|r| look_up(input, r)) {
-        Some(Err(SecretProblem::Missing(_))) => reasons::SECRET_NOT_FOUND,
-        _ => reasons::INVALID_SECRET,
-    };
+    let named = input.policy.spec.secret_refs();
     let mut field = error.field.clone();
     let mut reason = reasons::INVALID;
     if field == PROVIDER {
@@ -126,10 +113,11 @@ fn sort_in(error: &FieldError, input: &Input, problems: &mut Problems) {
     if field == "spec.origins" && input.policy.spec.origins.is_empty() {
         return; // deriving them said why there are none
     }
-    if field == SECRET_REF {
-        reason = secret(client.secret_ref.as_ref());
-    } else if field == KEY_REF {
-        reason = secret(client.private_key_jwt.as_ref().map(|jwt| &jwt.key_ref));
+    if let Some((_, reference)) = named.iter().find(|(name, _)| *name == field) {
+        reason = match look_up(input, reference) {
+            Err(SecretProblem::Missing(_)) => reasons::SECRET_NOT_FOUND,
+            _ => reasons::INVALID_SECRET,
+        };
     } else if field.starts_with(PROVIDER) {
         if field.ends_with("spec.caBundleRef)") {
             reason = match &input.provider {

@@ -35,6 +35,13 @@ pub(crate) fn is_base_path(text: &str) -> bool {
             .is_some_and(|rest| rest.split('/').all(|s| !s.is_empty() && s.bytes().all(plain)))
 }
 
+/// The base of an authority such as `/api/v1.2` (`vestibule_policy::compile` accepts no other).
+pub(crate) fn is_authority_base(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
+    let segment = |s: &str| !matches!(s, "" | "." | "..") && s.bytes().all(plain);
+    text.len() <= 256 && text.strip_prefix('/').is_some_and(|rest| rest.split('/').all(segment))
+}
+
 /// A name within Traefik: of an entry point, a certificate resolver, options, or a middleware with
 /// its provider (`shop-headers@kubernetescrd`).
 pub(crate) fn is_traefik_name(text: &str) -> bool {
@@ -66,6 +73,10 @@ mod tests {
         assert!(is_base_path("/bff") && is_base_path("/a/b_c-D"));
         for text in ["", "/", "bff", "/a/", "/a//b", "/a b", "/a`", "/..", "/a;b", "/$host"] {
             assert!(!is_base_path(text), "{text}");
+        }
+        assert!(is_authority_base("/api/v1.2~x") && is_authority_base("/a"));
+        for text in ["", "/", "a", "/a/", "/a//b", "/a/../b", "/.", "/a`", "/a b", "/a%2f", "/a*"] {
+            assert!(!is_authority_base(text), "{text}");
         }
         assert_eq!(traefik_names(" a@b , c,"), Some(vec!["a@b".to_owned(), "c".to_owned()]));
         for text in ["a b", "a`", "a\nb", "a;b", "#", "{}"] {

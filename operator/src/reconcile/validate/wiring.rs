@@ -34,6 +34,8 @@ pub struct Wiring {
     pub policy: PolicyId,
     /// Its base path; the default where the author's is none.
     pub base_path: String,
+    /// What reaches the browser port, without a check.
+    pub paths: OwnPaths,
     /// The headers that its routes set for the app, in lower case and sorted.
     pub headers: Vec<String>,
     /// The origins it holds.
@@ -42,6 +44,35 @@ pub struct Wiring {
     pub ingresses: Vec<WiredIngress>,
     /// The targets of kind `IngressRoute` that are there.
     pub routes: Vec<WiredRoute>,
+}
+
+/// Paths that Vestibule answers itself, all of them validated, sorted and each once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnPaths {
+    /// With all that is below them.
+    pub prefixes: Vec<String>,
+    /// Alone: what is below these belongs to the app.
+    pub exact: Vec<String>,
+}
+
+impl OwnPaths {
+    /// The base path alone.
+    pub(super) fn below(base_path: &str) -> Self {
+        Self { prefixes: vec![base_path.to_owned()], exact: Vec::new() }
+    }
+
+    /// Whether there is anything besides the base path.
+    pub(crate) fn is_more_than_the_base_path(&self) -> bool {
+        self.prefixes.len() > 1 || !self.exact.is_empty()
+    }
+
+    /// Sorts them: the order of the author's list must not change an object.
+    pub(super) fn tidy(&mut self) {
+        for paths in [&mut self.prefixes, &mut self.exact] {
+            paths.sort_unstable();
+            paths.dedup();
+        }
+    }
 }
 
 /// One `Ingress`.
