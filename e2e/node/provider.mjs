@@ -1,15 +1,23 @@
 // A certified OpenID provider on loopback, or at `host`, with users who accept any password, counters of what it
 // was asked, and switches for faults. Usage: node provider.mjs CONFIG.json, where CONFIG.json is
-// { host?, port, controlPort, clientSecret, redirectUris, postLogoutRedirectUris, clientJwks? }.
-// Prints one JSON line once it listens.
+// { host?, port, controlPort, clientSecret, redirectUris, postLogoutRedirectUris, clientJwks?, auth0?, apps? }.
+// With `auth0` its endpoints and issuer are as Auth0 has them. `apps` are the origins of an app `/public/app`
+// that logs in by itself: the public client `spa`. Prints one JSON line once it listens.
 import { createServer } from 'node:http';
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Provider, interactionPolicy } from 'oidc-provider';
+import { addExchange, exchangeGrantType } from './provider/exchange.mjs';
+import { apiScopes, consented, consentForm, grantOf, revoke } from './provider/scopes.mjs';
 
 const config = JSON.parse(readFileSync(process.argv[2], 'utf8'));
 const host = config.host ?? '127.0.0.1';
-const issuer = `http://${host}:${config.port}`;
+const apps = config.apps ?? [];
+// Auth0's issuers end with a slash, and auth0-spa-js insists on it.
+const issuer = `http://${host}:${config.port}${config.auth0 ? '/' : ''}`;
+const routes = config.auth0
+  ? { authorization: '/authorize', token: '/oauth/token' }
+  : { authorization: '/auth', token: '/token' };
 
 const people = {
   alice: { name: 'Alice Example', email: 'alice@example.test', groups: ['staff'] },
@@ -54,7 +62,16 @@ const state = {
   backChannelLogoutUri: null,
   // How often it was heard, and was not.
   backChannel: {},
+  // Scopes that a page asks for, and scopes that are never granted.
+  consentFor: [],
+  refuse: [],
+  // The error that token exchanges end with.
+  refuseExchange: null,
 };
+
+// The grants that there are and who has them; the access tokens that may be exchanged.
+const grants = new Map();
+const subjects = new Map();
 
 function increment(counters, name) {
   counters[name] = (counters[name] ?? 0) + 1;
@@ -107,7 +124,7 @@ function client(id, method, more = {}) {
     token_endpoint_auth_method: method,
     redirect_uris: config.redirectUris,
     post_logout_redirect_uris: config.postLogoutRedirectUris,
-    grant_types: ['authorization_code', 'refresh_token'],
+    grant_types: ['authorization_code', 'refresh_token', exchangeGrantType],
     response_types: ['code'],
     require_auth_time: true,
     ...more,
@@ -127,7 +144,23 @@ function clients() {
   if (config.clientJwks) {
     list.push(client('shop-jwt', 'private_key_jwt', { jwks: config.clientJwks }));
   }
+  if (apps.length > 0) {
+    const redirect_uris = apps.map((origin) => `${origin}/public/app`);
+    const grant_types = ['authorization_code', 'refresh_token'];
+    list.push(client('spa', 'none', { redirect_uris, grant_types }));
+  }
   return list;
+}
+
+// A resource of an app is named by its `audience`, as Auth0 does, or by RFC 8707.
+function resourceServer(resource) {
+  return {
+    scope: apiScopes.join(' '),
+    audience: resource,
+    accessTokenTTL: state.accessTokenTtl,
+    accessTokenFormat: 'jwt',
+    jwt: { sign: { alg: 'RS256' } },
+  };
 }
 
 function newProvider() {
@@ -135,6 +168,10 @@ function newProvider() {
     jwks: { keys },
     clients: clients(),
     cookies: { keys: [randomUUID()] },
+    routes,
+    scopes: ['openid', 'offline_access', ...apiScopes],
+    extraParams: ['audience'],
+    clientBasedCORS: (ctx, origin) => apps.includes(origin),
     conformIdTokenClaims: false,
     acrValues: ['silver', 'gold'],
     claims: {
@@ -178,39 +215,19 @@ function newProvider() {
       },
       resourceIndicators: {
         enabled: true,
-        defaultResource: (ctx, who, oneOf) => oneOf?.[0] ?? [],
+        defaultResource: (ctx, who, oneOf) => oneOf?.[0] ?? ctx.oidc.params.audience ?? [],
         useGrantedResource: () => true,
-        getResourceServerInfo: (ctx, resource) => ({
-          scope: 'api',
-          audience: resource,
-          accessTokenTTL: 3600,
-          accessTokenFormat: 'jwt',
-          jwt: { sign: { alg: 'RS256' } },
-        }),
+        getResourceServerInfo: (ctx, resource) => resourceServer(resource),
       },
     },
     findAccount: (ctx, id) => ({ accountId: id, claims: async () => claimsOf(id) }),
-    // Everybody agrees to everything: consent is not what these tests are about.
-    async loadExistingGrant(ctx) {
-      const { oidc } = ctx;
-      const { clientId } = oidc.client;
-      const known = oidc.result?.consent?.grantId ?? oidc.session.grantIdFor(clientId);
-      const grant =
-        (known && (await oidc.provider.Grant.find(known))) ||
-        new oidc.provider.Grant({ accountId: oidc.session.accountId, clientId });
-      grant.addOIDCScope('openid profile email offline_access');
-      grant.addOIDCClaims(['acr', 'auth_time', 'sid', 'name', 'email', 'groups']);
-      for (const resource of Object.keys(oidc.resourceServers ?? {})) {
-        grant.addResourceScope(resource, 'api');
-      }
-      await grant.save();
-      return grant;
-    },
+    loadExistingGrant: (ctx) => grantOf(ctx, state, grants),
     renderError(ctx, out) {
       ctx.type = 'html';
       ctx.body = page('Provider error', `<pre>${JSON.stringify(out)}</pre>`);
     },
   });
+  addExchange(provider, state, subjects, resourceServer);
   const { RefreshToken } = provider;
   const find = RefreshToken.find.bind(RefreshToken);
   RefreshToken.find = async (...args) => {
@@ -240,7 +257,7 @@ function newProvider() {
       return;
     }
     await next();
-    if (ctx.path === '/token') noteGrant(ctx);
+    if (ctx.path === routes.token) noteGrant(ctx);
     await wait(ctx, state.delayAfter[ctx.path]);
   });
   return provider;
@@ -249,8 +266,11 @@ function newProvider() {
 function noteGrant(ctx) {
   const outcome = ctx.status === 200 ? 'granted' : 'refused';
   increment(state.grants, `${ctx.oidc?.params?.grant_type} ${outcome}`);
-  if (!state.keepIssued || ctx.status !== 200) return;
-  const { access_token, refresh_token, id_token } = ctx.body;
+  if (ctx.status !== 200) return;
+  const { access_token, refresh_token, id_token, expires_in } = ctx.body;
+  const { accountId, grantId } = ctx.oidc.entities.AccessToken;
+  subjects.set(access_token, { accountId, grantId, expiresAt: Date.now() + expires_in * 1000 });
+  if (!state.keepIssued) return;
   state.issued.push({ access_token, refresh_token, id_token });
 }
 
@@ -271,15 +291,25 @@ function readBody(req) {
 }
 
 async function interact(req, res) {
-  const { params, prompt } = await provider.interactionDetails(req, res);
+  const interaction = await provider.interactionDetails(req, res);
+  const { params, prompt } = interaction;
   if (req.method === 'POST') {
     const form = new URLSearchParams(await readBody(req));
+    if (prompt.name === 'consent') {
+      const result = await consented(prompt, form.get('consent'), interaction, provider);
+      await provider.interactionFinished(req, res, result, { mergeWithLastSubmission: true });
+      return;
+    }
     const gold = (params.acr_values ?? '').split(' ').includes('gold');
     const login = { accountId: form.get('login'), acr: gold ? 'gold' : 'silver', amr: ['pwd'] };
     await provider.interactionFinished(req, res, { login }, { mergeWithLastSubmission: false });
     return;
   }
   res.setHeader('content-type', 'text/html; charset=utf-8');
+  if (prompt.name === 'consent') {
+    res.end(page('Consent', consentForm(prompt, req.url)));
+    return;
+  }
   res.end(
     page(
       'Log in',
@@ -308,9 +338,11 @@ createServer((req, res) => {
 }).listen(config.port, host, () => {
   createServer(async (req, res) => {
     if (req.method === 'POST') {
-      // Replaces what is given. `rotate` makes new signing keys; sessions and codes live on.
-      const { rotate, ...change } = JSON.parse(await readBody(req));
+      // Replaces what is given. `rotate` makes new signing keys; sessions and codes live on. `revoke`
+      // ends the grants of an account, a client or both.
+      const { rotate, revoke: whose, ...change } = JSON.parse(await readBody(req));
       Object.assign(state, change);
+      if (whose) await revoke(whose, provider, grants);
       if (rotate) keys = newKeys();
       if (rotate || 'par' in change || 'backChannelLogoutUri' in change) provider = newProvider();
     }

@@ -3,6 +3,7 @@
 
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -15,6 +16,8 @@ pub struct Echo {
     /// Where it listens.
     pub address: SocketAddr,
     seen: Arc<Mutex<Vec<Value>>>,
+    /// Where it keeps to itself what reached it: paths, and the files that it has there.
+    discreet: Option<Arc<Vec<(String, PathBuf)>>>,
 }
 
 impl Echo {
@@ -25,12 +28,23 @@ impl Echo {
         Self::listen(SocketAddr::from(([127, 0, 0, 1], 0)))
     }
 
+    /// Starts one that answers `{}`, for tests that look for secrets in answers: an app that hands
+    /// its tokens out is no fault of the gateway. At these paths it has these files.
+    #[must_use]
+    pub fn start_discreet(files: Vec<(String, PathBuf)>) -> Self {
+        Self::serve_at(SocketAddr::from(([127, 0, 0, 1], 0)), Some(Arc::new(files)))
+    }
+
     /// Starts it at that address: in a cluster, the pod's.
     #[must_use]
     pub fn listen(address: SocketAddr) -> Self {
+        Self::serve_at(address, None)
+    }
+
+    fn serve_at(address: SocketAddr, discreet: Option<Arc<Vec<(String, PathBuf)>>>) -> Self {
         let listener = TcpListener::bind(address).expect("a free port");
         let address = listener.local_addr().expect("a bound address");
-        let echo = Self { address, seen: Arc::default() };
+        let echo = Self { address, seen: Arc::default(), discreet };
         let server = echo.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -88,6 +102,8 @@ impl Echo {
             let (kind, body) = if target.starts_with("/page") || target.starts_with("/public/page")
             {
                 ("text/html; charset=utf-8", PAGE.to_owned())
+            } else if let Some(files) = &self.discreet {
+                file_at(files, &target).unwrap_or(("application/json", "{}".to_owned()))
             } else {
                 ("application/json", seen.to_string())
             };
@@ -102,6 +118,15 @@ impl Echo {
             (&*stream).write_all(answer.as_bytes()).ok()?;
         }
     }
+}
+
+/// The file at the path of a target, with its kind.
+fn file_at(files: &[(String, PathBuf)], target: &str) -> Option<(&'static str, String)> {
+    let path = target.split('?').next()?;
+    let (_, file) = files.iter().find(|(at, _)| at == path)?;
+    let script = file.extension().is_some_and(|extension| extension == "js");
+    let kind = if script { "text/javascript" } else { "text/html; charset=utf-8" };
+    Some((kind, std::fs::read_to_string(file).expect("the file is there")))
 }
 
 const PAGE: &str = "<!doctype html><html lang=en><head><meta charset=utf-8><title>The shop</title></head>\

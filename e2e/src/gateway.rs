@@ -33,6 +33,9 @@ impl Kind {
     }
 }
 
+/// The bases of the authorities in the examples.
+const BASES: &str = "production|warehouse";
+
 /// What a gateway's configuration is filled in with.
 #[derive(Clone, Debug)]
 pub struct Wiring {
@@ -46,19 +49,28 @@ pub struct Wiring {
     pub browser: SocketAddr,
     /// The app.
     pub app: SocketAddr,
+    /// The path of the policy's hosted backend, without its slash, as `docs/hosted-backend.md` has it.
+    pub hosted_backend: Option<&'static str>,
 }
 
 impl Wiring {
-    /// The configuration with the example's addresses and origin replaced.
+    /// The configuration with the example's addresses and origin replaced, and the bases of its
+    /// authorities where there are any.
     ///
     /// # Panics
     /// Where the example lacks one of them, as nothing would then be tested.
     #[must_use]
-    pub fn fill(&self, example: &str) -> String {
+    pub fn fill(&self, example: &str, bases: &[&str]) -> String {
         let host = self.origin.split("://").nth(1).expect("an origin has a host");
         // Server names and rules know no port.
         let name = host.split(':').next().unwrap_or(host);
+        let ours = if bases.is_empty() { BASES.to_owned() } else { bases.join("|") };
+        let example = match self.hosted_backend {
+            Some(path) => with_hosted_backend(example, path),
+            None => example.to_owned(),
+        };
         example
+            .replace(BASES, &ours)
             .replace("https://shop.example.com", &self.origin)
             .replace("shop.example.com", name)
             .replace("127.0.0.1:8000", &self.listen.to_string())
@@ -66,6 +78,13 @@ impl Wiring {
             .replace("127.0.0.1:8080", &self.browser.to_string())
             .replace("127.0.0.1:3000", &self.app.to_string())
     }
+}
+
+/// The rule for `/bff/`, widened as `docs/hosted-backend.md` says.
+fn with_hosted_backend(example: &str, path: &str) -> String {
+    example
+        .replace("location /bff/ {", &format!("location ~ ^/(bff|{path})/ {{"))
+        .replace("PathPrefix(`/bff/`)", &format!("(PathPrefix(`/bff/`) || PathPrefix(`/{path}/`))"))
 }
 
 /// A running gateway.
@@ -95,15 +114,20 @@ impl Gateway {
     /// Starts one with its files in `dir`.
     #[must_use]
     pub fn start(kind: Kind, dir: &Path, wiring: &Wiring) -> Self {
+        Self::start_for(kind, dir, wiring, &[])
+    }
+
+    /// Starts one for a policy whose authorities have these bases, without their first slash; none:
+    /// those of the example.
+    #[must_use]
+    pub fn start_for(kind: Kind, dir: &Path, wiring: &Wiring, bases: &[&str]) -> Self {
+        let nginx = |example| Running::Nginx(Nginx::start_for(dir, example, wiring, bases));
+        let traefik = |aliases| Running::Traefik(Traefik::start(dir, wiring, bases, aliases));
         let process = match kind {
-            Kind::Nginx => {
-                Running::Nginx(Nginx::start(dir, "docs/gateways/nginx/vestibule.conf", wiring))
-            }
-            Kind::IngressNginx => {
-                Running::Nginx(Nginx::start(dir, "e2e/gateways/ingress-nginx.conf", wiring))
-            }
-            Kind::Traefik => Running::Traefik(Traefik::start(dir, wiring, "reject")),
-            Kind::TraefikKeepingAliases => Running::Traefik(Traefik::start(dir, wiring, "keep")),
+            Kind::Nginx => nginx("docs/gateways/nginx/vestibule.conf"),
+            Kind::IngressNginx => nginx("e2e/gateways/ingress-nginx.conf"),
+            Kind::Traefik => traefik("reject"),
+            Kind::TraefikKeepingAliases => traefik("keep"),
         };
         Self { kind, address: wiring.listen, _process: process }
     }

@@ -1,28 +1,41 @@
 //! Keycloak, with a realm made by its own admin API, so that several may run from one installation.
 
+mod mediation;
+
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::http::Request;
+use crate::http::{Request, Response};
 use crate::process::{Process, free_port, loopback};
 use crate::provider::CLIENT_SECRET;
 use crate::tools::{cached, version};
 
-/// A running Keycloak with the realm `shop`.
+/// A running Keycloak.
 #[derive(Debug)]
 pub struct Keycloak {
     /// The realm's issuer identifier.
     pub issuer: String,
+    address: SocketAddr,
+    realm: &'static str,
     process: Process,
 }
 
 impl Keycloak {
-    /// Starts one whose client `shop` knows this origin, and whose user is alice / alice.
+    /// Starts one with the realm `shop`, whose client `shop` knows this origin, and whose user is
+    /// alice / alice.
     #[must_use]
     pub fn start(dir: &Path, origin: &str) -> Self {
+        let keycloak = Self::launch(dir, "shop", |kc| kc);
+        keycloak.admin().create("", &realm(origin));
+        keycloak
+    }
+
+    /// Starts one without the realm; `wrap` makes what is run of the command that runs it.
+    fn launch(dir: &Path, realm: &'static str, wrap: impl FnOnce(Command) -> Command) -> Self {
         let (port, management) = (free_port(), free_port());
         let home = cached(&format!("keycloak-{}", version("KEYCLOAK_VERSION")));
         let mut command = Command::new(home.join("bin/kc.sh"));
@@ -34,6 +47,7 @@ impl Keycloak {
         ]);
         command.arg(format!("--http-port={port}"));
         command.arg(format!("--http-management-port={management}"));
+        let mut command = wrap(command);
         command.env("KC_BOOTSTRAP_ADMIN_USERNAME", "admin");
         command.env("KC_BOOTSTRAP_ADMIN_PASSWORD", "admin");
         command.env("JAVA_OPTS_KC_HEAP", "-Xms128m -Xmx768m");
@@ -43,24 +57,42 @@ impl Keycloak {
                 Request::get("/health/ready", "localhost").try_send(loopback(management))?;
             (answer.status == 200).then_some(())
         });
-        let base = format!("127.0.0.1:{port}");
-        let keycloak = Self { issuer: format!("http://{base}/realms/shop"), process };
-        keycloak.make_realm(&base, origin);
-        keycloak
+        let issuer = format!("http://127.0.0.1:{port}/realms/{realm}");
+        Self { issuer, address: loopback(port), realm, process }
     }
 
-    fn make_realm(&self, base: &str, origin: &str) {
-        let address = base.parse().expect("an address");
-        let token = Request::new("POST", "/realms/master/protocol/openid-connect/token", base)
+    /// Its admin API, for a minute.
+    fn admin(&self) -> Admin<'_> {
+        let host = self.address.to_string();
+        let token = Request::new("POST", "/realms/master/protocol/openid-connect/token", &host)
             .form("grant_type=password&client_id=admin-cli&username=admin&password=admin")
-            .send(address);
+            .send(self.address);
         let token = token.json()["access_token"].as_str().expect("an admin token").to_owned();
-        let mut request = Request::new("POST", "/admin/realms", base)
-            .header("Authorization", format!("Bearer {token}"))
+        Admin { keycloak: self, host, token }
+    }
+}
+
+/// An administrator.
+struct Admin<'a> {
+    keycloak: &'a Keycloak,
+    host: String,
+    token: String,
+}
+
+impl Admin<'_> {
+    /// Creates something, below the realms.
+    fn create(&self, path: &str, what: &Value) {
+        let answer = self.ask("POST", path, Some(what));
+        assert_eq!(answer.status, 201, "{path}: {answer}\n{}", self.keycloak.process.log());
+    }
+
+    /// Asks for something, below the realms.
+    fn ask(&self, method: &str, path: &str, what: Option<&Value>) -> Response {
+        let mut request = Request::new(method, format!("/admin/realms{path}"), &self.host)
+            .header("Authorization", format!("Bearer {}", self.token))
             .header("Content-Type", "application/json");
-        request.body = realm(origin).to_string().into_bytes();
-        let answer = request.send(address);
-        assert_eq!(answer.status, 201, "{answer}\n{}", self.process.log());
+        request.body = what.map(|what| what.to_string().into_bytes()).unwrap_or_default();
+        request.send(self.keycloak.address)
     }
 }
 

@@ -25,6 +25,7 @@ pub mod http;
 pub mod installation;
 pub mod keycloak;
 pub mod nginx;
+pub mod openfga;
 pub mod process;
 pub mod provider;
 pub mod redis;

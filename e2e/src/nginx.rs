@@ -18,11 +18,18 @@ impl Nginx {
     /// Starts it with the repository's file `configuration` in its `http` block.
     #[must_use]
     pub fn start(dir: &Path, configuration: &str, wiring: &Wiring) -> Self {
+        Self::start_for(dir, configuration, wiring, &[])
+    }
+
+    /// The same, for a policy whose authorities have these bases, see [`Wiring::fill`].
+    #[must_use]
+    pub fn start_for(dir: &Path, configuration: &str, wiring: &Wiring, bases: &[&str]) -> Self {
         let dir = dir.join("nginx");
         std::fs::create_dir_all(&dir).expect("a writable folder");
         let example = std::fs::read_to_string(repository().join(configuration))
             .unwrap_or_else(|error| panic!("{configuration}: {error}"));
-        std::fs::write(dir.join("server.conf"), wiring.fill(&example)).expect("a writable folder");
+        std::fs::write(dir.join("server.conf"), wiring.fill(&example, bases))
+            .expect("a writable folder");
         let main = dir.join("nginx.conf");
         std::fs::write(&main, MAIN.replace("DIR", &dir.display().to_string()))
             .expect("a writable folder");

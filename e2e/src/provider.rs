@@ -22,6 +22,7 @@ pub struct Provider {
     /// Its issuer identifier.
     pub issuer: String,
     control: SocketAddr,
+    authorization: &'static str,
     process: Process,
 }
 
@@ -36,6 +37,18 @@ impl Provider {
     /// Starts one at another address of this machine, such as one that pods reach too.
     #[must_use]
     pub fn start_at(host: &str, dir: &Path, origins: &[&str], client_jwks: Option<Value>) -> Self {
+        let more = client_jwks.map_or_else(|| json!({}), |jwks| json!({"clientJwks": jwks}));
+        Self::launch(host, dir, origins, &more)
+    }
+
+    /// Starts one whose issuer and endpoints are as Auth0 has them. It knows the public client `spa`
+    /// as well: an app at `/public/app` of these origins, which logs in by itself.
+    #[must_use]
+    pub fn start_as_auth0(dir: &Path, origins: &[&str]) -> Self {
+        Self::launch("127.0.0.1", dir, origins, &json!({"auth0": true, "apps": origins}))
+    }
+
+    fn launch(host: &str, dir: &Path, origins: &[&str], more: &Value) -> Self {
         let (port, control) = (free_port(), free_port());
         let urls = |path: &str| origins.iter().map(|o| format!("{o}{path}")).collect::<Vec<_>>();
         let mut config = json!({
@@ -47,8 +60,8 @@ impl Provider {
             "postLogoutRedirectUris":
                 ([urls("/bff/signed-out"), urls("/page/goodbye"), urls("/")].concat()),
         });
-        if let Some(jwks) = client_jwks {
-            config["clientJwks"] = jwks;
+        for (name, value) in more.as_object().into_iter().flatten() {
+            config[name] = value.clone();
         }
         let path = dir.join("provider.json");
         std::fs::write(&path, config.to_string()).expect("a writable folder");
@@ -58,7 +71,13 @@ impl Provider {
         process.wait_ready(Duration::from_mins(1), || {
             Request::get("/", "c").try_send(loopback(control))
         });
-        Self { issuer: format!("http://{host}:{port}"), control: loopback(control), process }
+        let auth0 = config["auth0"] == true;
+        Self {
+            issuer: format!("http://{host}:{port}{}", if auth0 { "/" } else { "" }),
+            control: loopback(control),
+            authorization: if auth0 { "/authorize" } else { "/auth" },
+            process,
+        }
     }
 
     /// Its process, to be kept by another.
@@ -82,7 +101,7 @@ impl Provider {
     /// How many authorization requests it got.
     #[must_use]
     pub fn authorization_requests(&self) -> u64 {
-        self.count("/auth")
+        self.count(self.authorization)
     }
 
     /// All that it counts and is set to, as `e2e/node/provider.mjs` has it.
@@ -105,6 +124,11 @@ impl Provider {
         issued.iter().filter_map(|tokens| tokens[kind].as_str().map(str::to_owned)).collect()
     }
 
+    /// Ends everything that this account ever granted any client, with the tokens that came of it.
+    pub fn revoke_all_of(&self, account: &str) {
+        self.set(&json!({"revoke": {"account": account}}));
+    }
+
     /// Revokes a refresh token of the client `shop`, and all that came of the same login.
     pub fn revoke(&self, refresh_token: &str) {
         let _ = self.ask_about("/token/revocation", refresh_token);
@@ -118,7 +142,8 @@ impl Provider {
 
     fn ask_about(&self, path: &str, token: &str) -> Response {
         let client = STANDARD.encode(format!("shop:{CLIENT_SECRET}"));
-        let address = self.issuer.trim_start_matches("http://").parse().expect("an address");
+        let host = self.issuer.trim_start_matches("http://").trim_end_matches('/');
+        let address = host.parse().expect("an address");
         let answer = Request::new("POST", path, "provider")
             .header("Authorization", format!("Basic {client}"))
             .form(format!("token={token}"))
@@ -130,7 +155,9 @@ impl Provider {
     /// Changes its behaviour: `{"rotate": true}`, `{"fail": {"/token": 500}}`,
     /// `{"delay": {"/token": 2000}}`, `{"delayAfter": {"/token": 2000}}`, `{"par": false}`,
     /// `{"claims": {"alice": {…}}}`, `{"refreshTokens": true, "accessTokenTtl": 2,
-    /// "reuseWindow": 60}`, `{"counts": {}}`, `{"backChannelLogoutUri": "http://…"}`.
+    /// "reuseWindow": 60}`, `{"counts": {}}`, `{"backChannelLogoutUri": "http://…"}`,
+    /// `{"consentFor": ["production:write"], "refuse": ["warehouse:read"]}`,
+    /// `{"refuseExchange": "invalid_target"}`.
     pub fn set(&self, change: &Value) {
         let mut request = Request::new("POST", "/", "control");
         request.body = change.to_string().into_bytes();

@@ -2,6 +2,7 @@
 //! for every test, so that tests run at once and none sees another's counters.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -24,6 +25,12 @@ pub struct Plan {
     pub behind_tls: bool,
     /// Lines of the policy's `spec`, besides those of [`Stack`].
     pub spec: String,
+    /// Lines of the provider's `spec`, besides the issuer.
+    pub provider: String,
+    /// The bases of the policy's authorities, which the gateway must know too, without their slash.
+    pub bases: Vec<&'static str>,
+    /// The path of the policy's hosted backend, which the gateway must know too, without its slash.
+    pub hosted_backend: Option<&'static str>,
     /// The policy's `client`.
     pub client: String,
     /// Further secrets as `NAMESPACE/NAME/KEY` and value.
@@ -44,6 +51,10 @@ pub struct Plan {
     pub issuer: Option<String>,
     /// Where the app is, if it is not the echo.
     pub app: Option<SocketAddr>,
+    /// Whether the echo keeps what reached it to itself, and which files it has at which paths then.
+    pub discreet: Option<Vec<(String, PathBuf)>>,
+    /// Whether the stack's own provider is as Auth0.
+    pub auth0: bool,
 }
 
 impl Plan {
@@ -54,6 +65,9 @@ impl Plan {
             gateway,
             behind_tls: false,
             spec: String::new(),
+            provider: String::new(),
+            bases: Vec::new(),
+            hosted_backend: None,
             client: CLIENT.to_owned(),
             secrets: Vec::new(),
             client_jwks: None,
@@ -64,6 +78,8 @@ impl Plan {
             listen: None,
             issuer: None,
             app: None,
+            discreet: None,
+            auth0: false,
         }
     }
 
@@ -71,6 +87,29 @@ impl Plan {
     #[must_use]
     pub fn start(self) -> Stack {
         Stack::start(self)
+    }
+
+    /// A policy `default/shop` with its provider.
+    fn policy(&self, origin: &str, issuer: &str) -> String {
+        let Self { provider, client, spec, routes, .. } = self;
+        format!(
+            "apiVersion: vestibule.dev/v1alpha1
+kind: BffProvider
+metadata: {{name: corp}}
+spec:
+  issuer: \"{issuer}\"
+{provider}
+---
+apiVersion: vestibule.dev/v1alpha1
+kind: BffPolicy
+metadata: {{name: shop}}
+spec:
+  origins: [\"{origin}\"]
+  providerRef: {{name: corp}}
+  client: {client}
+{spec}
+  routes:{routes}"
+        )
     }
 }
 
@@ -130,14 +169,16 @@ impl Stack {
             format!("http://localhost:{}", listen.port())
         };
         let redis = Redis::start(dir.path());
-        let provider = plan
-            .issuer
-            .is_none()
-            .then(|| Provider::start(dir.path(), &[&origin], plan.client_jwks));
-        let issuer = provider.as_ref().map(|p| p.issuer.clone()).or(plan.issuer);
-        let issuer = issuer.expect("a provider's or the plan's");
-        let app = Echo::start();
-        let policies = policy(&origin, &issuer, &plan.client, &plan.spec, &plan.routes);
+        let provider = match (&plan.issuer, plan.auth0) {
+            (Some(_), _) => None,
+            (None, true) => Some(Provider::start_as_auth0(dir.path(), &[&origin])),
+            (None, false) => {
+                Some(Provider::start(dir.path(), &[&origin], plan.client_jwks.clone()))
+            }
+        };
+        let issuer = provider.as_ref().map(|p| &p.issuer).or(plan.issuer.as_ref());
+        let policies = plan.policy(&origin, issuer.expect("a provider's or the plan's"));
+        let app = plan.discreet.map_or_else(Echo::start, Echo::start_discreet);
         let mut secrets = plan.secrets;
         secrets.push(("default/shop-oidc/client-secret".into(), CLIENT_SECRET.into()));
         let authsvc = Authsvc::start(
@@ -158,8 +199,9 @@ impl Stack {
             check: checks.address,
             browser: authsvc.browser,
             app: plan.app.unwrap_or(app.address),
+            hosted_backend: plan.hosted_backend,
         };
-        let gateway = Gateway::start(plan.gateway, dir.path(), &wiring);
+        let gateway = Gateway::start_for(plan.gateway, dir.path(), &wiring, &plan.bases);
         app.forget();
         Self { origin, gateway, authsvc, provider, redis, app, checks, policies, dir }
     }
@@ -210,25 +252,4 @@ impl Stack {
         assert_eq!(page.response.status, 200, "after the login of {user}: {page}");
         browser
     }
-}
-
-/// A policy `default/shop` with its provider.
-#[must_use]
-pub fn policy(origin: &str, issuer: &str, client: &str, spec: &str, routes: &str) -> String {
-    format!(
-        "apiVersion: vestibule.dev/v1alpha1
-kind: BffProvider
-metadata: {{name: corp}}
-spec: {{issuer: \"{issuer}\"}}
----
-apiVersion: vestibule.dev/v1alpha1
-kind: BffPolicy
-metadata: {{name: shop}}
-spec:
-  origins: [\"{origin}\"]
-  providerRef: {{name: corp}}
-  client: {client}
-{spec}
-  routes:{routes}"
-    )
 }

@@ -2,6 +2,7 @@
 //! install anything itself.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// The end-to-end folder of the repository.
 #[must_use]
@@ -42,6 +43,23 @@ pub fn cached(path: &str) -> PathBuf {
     let tool = cache().join("tools").join(path);
     assert!(tool.exists(), "{} is missing: run e2e/setup.sh", tool.display());
     tool
+}
+
+/// A program of one of the repository's Go modules, keyed by what it is made of, as `e2e/setup.sh` keys
+/// it. `module` and `program` are files below `e2e/`.
+#[must_use]
+pub fn built(name: &str, module: &str, program: &str) -> PathBuf {
+    let files = [e2e_dir().join(module), e2e_dir().join(program)];
+    cached(&format!("{name}-{}/{name}", digest_of(&[&files[0], &files[1]])))
+}
+
+/// SHA-256 of the files' bytes, one after the other.
+pub(crate) fn digest_of(files: &[&Path]) -> String {
+    let mut cat = Command::new("cat").args(files).stdout(Stdio::piped()).spawn().expect("cat runs");
+    let bytes = cat.stdout.take().expect("a pipe");
+    let output = Command::new("sha256sum").stdin(bytes).output().expect("sha256sum runs");
+    assert!(cat.wait().expect("cat ends").success(), "cannot read {files:?}");
+    String::from_utf8_lossy(&output.stdout)[..64].to_owned()
 }
 
 /// A program of this workspace: in `VESTIBULE_BIN_DIR`, else beside the test binary.

@@ -18,12 +18,13 @@ pub struct Traefik {
 impl Traefik {
     /// Starts it with the repository's example, and `aliasHeadersStrategy` set to `aliases`.
     #[must_use]
-    pub fn start(dir: &Path, wiring: &Wiring, aliases: &str) -> Self {
+    pub fn start(dir: &Path, wiring: &Wiring, bases: &[&str], aliases: &str) -> Self {
         let dir = dir.join("traefik");
         std::fs::create_dir_all(&dir).expect("a writable folder");
         let example = |name: &str| {
             let path = repository().join("docs/gateways/traefik").join(name);
-            wiring.fill(&std::fs::read_to_string(&path).expect("the example is there"))
+            let text = std::fs::read_to_string(&path).expect("the example is there");
+            wiring.fill(&text, bases)
         };
         let strategy = "aliasHeadersStrategy: reject";
         let main = example("traefik.yaml");

@@ -9,8 +9,8 @@ use std::sync::{Mutex, PoisonError};
 
 use tempfile::TempDir;
 
-use super::programs::{coredns, digest_of, pause, rootfs};
-use crate::tools::{binary, cache, cached, repository, version};
+use super::programs::{coredns, pause, rootfs};
+use crate::tools::{binary, cache, cached, digest_of, repository, version};
 
 static BUILDING: Mutex<()> = Mutex::new(());
 

@@ -1,27 +1,22 @@
 //! Where the cluster's programs are, keyed as `e2e/setup.sh` keys them.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
 
-use crate::tools::{cached, e2e_dir, version};
+use crate::tools::{built, cached, digest_of, e2e_dir, version};
 
 /// Every Kubernetes component in one program, see `e2e/cluster/main.go`.
 pub(crate) fn hyperkube() -> PathBuf {
-    built("hyperkube", "go.mod", "main.go")
+    built("hyperkube", "cluster/go.mod", "cluster/main.go")
 }
 
 /// The program of a pod's sandbox.
 pub(super) fn pause() -> PathBuf {
-    built("pause", "go.mod", "pause/main.go")
+    built("pause", "cluster/go.mod", "cluster/pause/main.go")
 }
 
 /// The cluster's DNS.
 pub(super) fn coredns() -> PathBuf {
-    built("coredns", "coredns/go.mod", "coredns/main.go")
-}
-
-fn built(name: &str, module: &str, program: &str) -> PathBuf {
-    cached(&format!("{name}-{}/{name}", digest_of(&[&source(module), &source(program)])))
+    built("coredns", "cluster/coredns/go.mod", "cluster/coredns/main.go")
 }
 
 /// A root filesystem that `e2e/cluster/rootfs.sh` made.
@@ -33,15 +28,6 @@ pub(super) fn rootfs(name: &str) -> PathBuf {
 pub(crate) fn tool(name: &str) -> PathBuf {
     let version = version(&format!("{}_VERSION", name.to_uppercase()));
     cached(&format!("{name}-{version}/{name}"))
-}
-
-/// SHA-256 of the files' bytes, one after the other.
-pub(super) fn digest_of(files: &[&Path]) -> String {
-    let mut cat = Command::new("cat").args(files).stdout(Stdio::piped()).spawn().expect("cat runs");
-    let bytes = cat.stdout.take().expect("a pipe");
-    let output = Command::new("sha256sum").stdin(bytes).output().expect("sha256sum runs");
-    assert!(cat.wait().expect("cat ends").success(), "cannot read {files:?}");
-    String::from_utf8_lossy(&output.stdout)[..64].to_owned()
 }
 
 fn source(file: &str) -> PathBuf {

@@ -8,5 +8,6 @@ mod harness;
 mod ingressroute;
 mod journeys;
 mod lifecycle;
+mod mediation;
 mod refusals;
 mod scoped;

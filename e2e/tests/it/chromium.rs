@@ -1,16 +1,10 @@
-//! A real browser through each gateway, and the demo as a visitor sees it.
-
-use std::process::Command;
-use std::time::Duration;
+//! A real browser through each gateway.
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use vestibule_e2e::chromium::journey;
 use vestibule_e2e::echo::{Echo, Echoed as _};
 use vestibule_e2e::gateway::Kind;
-use vestibule_e2e::process::{Process, accepts, free_port, loopback};
 use vestibule_e2e::stack::Plan;
-use vestibule_e2e::tools::binary;
 
 through_each_gateway!(a_user_logs_in_calls_the_api_and_logs_out_in_chromium);
 
@@ -70,45 +64,4 @@ fn a_strict_cookie_works_in_chromium() {
     assert_eq!(found["url"], stack.url("/page/deep?x=1"), "{found}");
     assert_eq!(found["status"], 200, "{found}");
     assert_eq!(found["cookie"]["sameSite"], "Strict", "{found}");
-}
-
-#[test]
-fn the_demo_shows_the_user_calls_the_api_and_logs_out() {
-    let dir = TempDir::new().unwrap();
-    let port = free_port();
-    let mut command = Command::new(binary("vestibule"));
-    command.args(["demo", "--no-open", "--port", &port.to_string()]);
-    let mut demo = Process::spawn("demo", &mut command, &dir.path().join("demo.log"));
-    let line = demo.wait_ready(Duration::from_secs(30), || {
-        let log = demo_log(dir.path());
-        let line = log.lines().find(|line| line.contains("Log in as"))?.to_owned();
-        accepts(loopback(port)).then_some(line)
-    });
-    // "Log in as USER password PASSWORD groups: …"
-    let words: Vec<_> = line.split_whitespace().collect();
-    let found = journey(
-        "demo",
-        dir.path(),
-        json!({
-            "origin": format!("http://localhost:{port}"),
-            "user": words[3],
-            "password": words[5],
-        }),
-    );
-    assert_eq!(found["problems"], json!([]), "{found}");
-    assert!(found["before"].as_str().unwrap().starts_with("401"), "{found}");
-    assert!(found["greeting"].as_str().unwrap().starts_with("Hello, "), "{found}");
-    for good in ["hello", "order", "payments"] {
-        let text = found[good].as_str().unwrap();
-        assert!(!text.starts_with("401") && !text.starts_with("403"), "{good}: {found}");
-    }
-    assert!(found["apiSaw"].as_str().unwrap().contains("Bearer"), "{found}");
-    assert!(found["after"].as_str().unwrap().starts_with("401"), "{found}");
-    assert_eq!(found["stored"], "00", "scripts find nothing: {found}");
-    assert_eq!(found["axe"], json!([]), "{found}");
-    assert_eq!(found["overflow"], 0, "{found}");
-}
-
-fn demo_log(dir: &std::path::Path) -> String {
-    std::fs::read_to_string(dir.join("demo.log")).unwrap_or_default()
 }

@@ -29,6 +29,7 @@ mod chromium;
 mod connections;
 mod csrf;
 mod demo;
+mod fusionauth;
 mod headers;
 mod keycloak;
 mod login;

@@ -48,6 +48,7 @@ fn is_closed_without_vestibule(kind: Kind) {
         check: loopback(free_port()),
         browser: loopback(free_port()),
         app: app.address,
+        hosted_backend: None,
     };
     let gateway = Gateway::start(kind, dir.path(), &wiring);
     app.forget();

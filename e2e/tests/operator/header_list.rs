@@ -62,7 +62,8 @@ impl Stage {
         });
         let origin = format!("https://{HOST}");
         let listen = Gateway::free_address();
-        let wiring = Wiring { listen, origin, check, browser, app: app.address };
+        let (app_address, hosted_backend) = (app.address, None);
+        let wiring = Wiring { listen, origin, check, browser, app: app_address, hosted_backend };
         Self { bench, _authsvc: authsvc, wiring, app, versions: 0 }
     }
 

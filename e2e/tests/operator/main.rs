@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "what is not there fails the test")]
 
 mod admission;
+mod authorities;
 mod bench;
 mod crashes;
 mod deleted_news;
