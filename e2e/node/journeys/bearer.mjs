@@ -56,6 +56,11 @@ report(
     await ready(page);
     const bearer = await page.evaluate(() => globalThis.bearer());
     found.permissions = await ask({ bearer });
+    found.byClient = await page.evaluate(async (token) => {
+      const { authorize } = await import('/bff/client.js');
+      const answer = await authorize('/production', ['production:read'], { bearer: token, navigate: 'never' });
+      return answer.granted('production:read');
+    }, bearer);
     found.list = await call(page, '/production/list', { bearer });
     found.otherBase = await call(page, '/warehouse/list', { bearer });
 

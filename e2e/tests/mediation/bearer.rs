@@ -106,6 +106,7 @@ fn mediates(stack: &Stack, input: Value, kind: Kind) {
     let permissions = &found["permissions"]["json"]["permissions"];
     assert_eq!(permissions[0]["name"], "production:read", "{permissions}");
     assert_eq!(permissions[0]["granted"], true, "{permissions}");
+    assert_eq!(found["byClient"], true, "client.js with a token");
     assert_eq!(status("list"), 200, "{}", found["list"]);
     assert_eq!(tokens_at(&stack.app, "/production/list").len(), 1, "nothing else passed");
     let token = token_at(&stack.app, "/production/list");

@@ -106,6 +106,9 @@ async fn in_cookies(call: Call<'_>, caller: &Caller, may_refresh: bool) -> Resul
     match refreshed.await? {
         CookieRefresh::Fresh(fresh) => {
             let set_cookies = in_new_cookies(app, policy, authority, &key, &fresh);
+            if set_cookies.is_err() {
+                discard(policy, authority, &fresh);
+            }
             let kept = set_cookies.is_ok().then(|| Arc::new(fresh));
             let set_cookies =
                 set_cookies.unwrap_or_else(|_| elevation_cookies::expire(policy, authority));
