@@ -1,8 +1,12 @@
 //! The chart's admission policies on the bare API server, as long as a test wants them there.
 
+use serde_json::{Value, json};
 use vestibule_e2e::apiserver::{ApiServer, NAMESPACE};
 use vestibule_e2e::http::Request;
 use vestibule_e2e::installation::{chart, helm};
+use vestibule_e2e::process::eventually;
+
+use crate::bench::{LIMIT, ingress};
 
 const GROUP: &str = "/apis/admissionregistration.k8s.io";
 const MUTATING: &str = "admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicy";
@@ -39,7 +43,25 @@ impl Drop for Rules<'_> {
             let path = format!("{GROUP}/{kind}");
             let _ = Request::new("DELETE", path, "127.0.0.1").try_send(self.api.plain());
         }
+        // The server forgets them a while later, and until then writes over what the next test's
+        // operator writes.
+        let forgotten = eventually(LIMIT, || is_left_alone(self.api).then_some(()));
+        assert!(forgotten.is_some() || std::thread::panicking(), "deleted policies stay in force");
     }
+}
+
+/// Whether an Ingress that the rules would write on, or refuse, is stored as it is sent.
+fn is_left_alone(api: &ApiServer) -> bool {
+    let path = "/apis/networking.k8s.io/v1/namespaces/default/ingresses?dryRun=All";
+    let mut object = ingress("default", "left-alone", "nginx", "left-alone.example.com");
+    let annotations = json!({"vestibule.dev/policy": "left-alone"});
+    object["metadata"]["annotations"] = annotations.clone();
+    let mut request = Request::new("POST", path, "127.0.0.1");
+    request = request.header("Content-Type", "application/json");
+    request.body = object.to_string().into_bytes();
+    let Some(answer) = request.try_send(api.plain()) else { return false };
+    let stored: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    answer.status == 201 && stored["metadata"]["annotations"] == annotations
 }
 
 /// The chart as it is rendered for production.
