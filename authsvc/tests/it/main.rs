@@ -29,5 +29,6 @@ mod hardening;
 mod header_list;
 mod logout_pages;
 mod store_down;
+mod timeouts;
 mod warm;
 mod wire;

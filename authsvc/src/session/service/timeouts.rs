@@ -50,25 +50,37 @@ impl Sessions {
     pub async fn end_timeouts(&self, policies: &Policies) {
         let mut every = interval(LOOK_EVERY);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        for round in 0_u32.. {
+        let mut round = 0_u32;
+        loop {
             every.tick().await;
-            let all = round % ALL_EVERY == 0;
-            for policy in policies.running().iter().filter_map(|one| one.keeper().map(Arc::clone)) {
-                let uid = &policy.compiled.uid;
-                if !all && !self.in_use.uids().contains(uid) {
-                    continue;
-                }
-                match self.end_timed_out(&policy).await {
-                    Ok(true) => self.in_use.note(uid),
-                    Ok(false) => drop(self.in_use.uids().remove(uid)),
-                    Err(error) => {
-                        tracing::debug!(policy = uid, %error, "timed out sessions are not looked for");
-                        // The next would wait for the same store.
-                        break;
-                    }
+            // The first look is at all, so it waits for them.
+            if policies.is_loaded() && self.look(policies, round.is_multiple_of(ALL_EVERY)).await {
+                round = round.wrapping_add(1);
+            }
+        }
+    }
+
+    /// Looks at the policies that are in use, or at all; `false`: the store did not answer.
+    async fn look(&self, policies: &Policies, all: bool) -> bool {
+        // Taken before it is looked: one that is noted meanwhile is not forgotten.
+        let in_use = std::mem::take(&mut *self.in_use.uids());
+        for policy in policies.running().iter().filter_map(|one| one.keeper().map(Arc::clone)) {
+            let uid = &policy.compiled.uid;
+            if !all && !in_use.contains(uid) {
+                continue;
+            }
+            match self.end_timed_out(&policy).await {
+                Ok(true) => self.in_use.note(uid),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::debug!(policy = uid, %error, "timed out sessions are not looked for");
+                    // The next would wait for the same store.
+                    self.in_use.uids().extend(in_use);
+                    return false;
                 }
             }
         }
+        true
     }
 
     /// Ends the sessions of a policy that are over. `true`: it may have others.
