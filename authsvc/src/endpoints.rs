@@ -13,6 +13,7 @@ pub mod hosted_backend;
 pub mod login;
 pub mod logout;
 pub mod pages;
+mod parameters;
 pub mod protected_resource;
 pub mod scripts;
 pub mod session;

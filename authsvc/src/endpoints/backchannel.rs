@@ -16,8 +16,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::json;
 
 use super::Site;
-use super::callback::query_pairs;
 use super::ending::{Tokens, Which, end_all, sharing};
+use super::parameters::{self, Repeated};
 use crate::app::App;
 use crate::audit::{EndReason, Ending};
 use crate::oidc::{LogoutToken, MAX_LOGOUT_TOKEN, OidcError};
@@ -96,26 +96,15 @@ fn logout_token(headers: &HeaderMap, body: &[u8]) -> Result<String, &'static str
     if body.len() > MAX_FORM {
         return Err("the form is too large");
     }
-    if !is_form(headers) {
+    if !parameters::is_form(headers) {
         return Err("send application/x-www-form-urlencoded");
     }
-    let form = std::str::from_utf8(body).ok().and_then(|form| query_pairs(form, true));
+    let form = std::str::from_utf8(body).ok().and_then(|form| parameters::pairs(form, true));
     let form = form.ok_or("the form is not readable")?;
-    let mut found = form.into_iter().filter(|(name, _)| name == "logout_token");
-    match (found.next(), found.next()) {
-        (Some((_, token)), None) if !token.is_empty() => Ok(token),
-        (Some(_), Some(_)) => Err("logout_token is there more than once"),
-        _ => Err("logout_token is missing"),
-    }
-}
-
-/// Whether a body is a form, going by its one content type.
-pub(super) fn is_form(headers: &HeaderMap) -> bool {
-    let mut kinds = headers.get_all(CONTENT_TYPE).iter();
-    let (Some(kind), None) = (kinds.next(), kinds.next()) else { return false };
-    let essence = kind.to_str().ok().and_then(|kind| kind.split(';').next());
-    essence
-        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
+    let token = parameters::one(&form, "logout_token");
+    let token = token.map_err(|Repeated| "logout_token is there more than once")?;
+    let token = token.filter(|token| !token.is_empty()).ok_or("logout_token is missing")?;
+    Ok(token.to_owned())
 }
 
 /// Verifies the token and ends what it means; gives the number of sessions. None is no error.

@@ -4,7 +4,6 @@
 //! is believed: the transaction (once, by this browser), the issuer, the code, the ID token. What
 //! fails ends on a page with a link, never in a redirect: a loop is worse than an error.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -12,13 +11,12 @@ use axum::extract::{Extension, RawQuery, State};
 use axum::response::Response;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use percent_encoding::percent_decode_str;
 
 use super::authorize::complete::{self, Returned};
 use super::hosted_backend::tell_new_session;
 use super::login::{Lacking, Place, lacking, start_again};
 use super::transaction::{expired_cookie, is_suffix};
-use super::{Site, append_cookie, current_session_of, go_on, pages, session_cookie};
+use super::{Site, append_cookie, current_session_of, go_on, pages, parameters, session_cookie};
 use crate::app::App;
 use crate::audit::{self, EndReason, Ending};
 use crate::cookies::{Cookies, LOGIN_COOKIE_PREFIX};
@@ -110,16 +108,10 @@ impl Answer {
         if query.len() > MAX_QUERY {
             return None;
         }
-        let pairs = query_pairs(query, true)?;
-        let one = |name: &str, limit: usize| {
-            let mut found = pairs.iter().filter(|(key, _)| key == name);
-            match (found.next(), found.next()) {
-                (None, _) => Some(None),
-                (Some((_, value)), None) if !value.is_empty() && value.len() <= limit => {
-                    Some(Some(value.clone()))
-                }
-                _ => None,
-            }
+        let pairs = parameters::pairs(query, true)?;
+        let one = |name: &str, limit: usize| match parameters::one(&pairs, name).ok()? {
+            Some(value) if value.is_empty() || value.len() > limit => None,
+            value => Some(value.map(str::to_owned)),
         };
         let state = one("state", MAX_PARAMETER)??;
         let issuer = one("iss", MAX_PARAMETER)?;
@@ -131,22 +123,6 @@ impl Answer {
         let suffix = state.split_once('.')?.0.to_owned();
         is_suffix(&suffix).then_some(Self { suffix, state, issuer, outcome })
     }
-}
-
-/// The pairs of a query; `None` where it does not decode to UTF-8. A `+` is a space in forms only.
-pub(super) fn query_pairs(query: &str, form: bool) -> Option<Vec<(String, String)>> {
-    let decode = |text: &str| {
-        let text = if form { text.replace('+', " ") } else { text.to_owned() };
-        percent_decode_str(&text).decode_utf8().ok().map(Cow::into_owned)
-    };
-    query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Some((decode(name)?, decode(value)?))
-        })
-        .collect()
 }
 
 /// Whatever may be down for a while is asked before the transaction is taken.

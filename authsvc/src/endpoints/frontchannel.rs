@@ -16,10 +16,9 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use url::Url;
 
-use super::callback::query_pairs;
 use super::ending::{Tokens, Which, end_all, sharing};
 use super::session::note_store_error;
-use super::{Site, current_session, expired_session_cookie};
+use super::{Site, current_session, expired_session_cookie, parameters};
 use crate::app::App;
 use crate::audit::{EndReason, Ending};
 use crate::problem::Problem;
@@ -61,16 +60,13 @@ pub async fn logout(
 
 /// The `sid` of a query whose `iss` is our provider (section 2): both, once each.
 fn provider_session(query: &str, issuer: &str) -> Option<String> {
-    let pairs = (query.len() <= MAX_QUERY).then(|| query_pairs(query, true))??;
+    let pairs = (query.len() <= MAX_QUERY).then(|| parameters::pairs(query, true))??;
     let one = |wanted: &str| {
-        let mut found = pairs.iter().filter(|(name, _)| name == wanted).map(|(_, value)| value);
-        match (found.next(), found.next()) {
-            (Some(value), None) if !value.is_empty() => Some(value.clone()),
-            _ => None,
-        }
+        let found = parameters::one(&pairs, wanted).ok().flatten();
+        found.filter(|value| !value.is_empty())
     };
     let sid = one("sid")?;
-    (one("iss")? == issuer).then_some(sid)
+    (one("iss")? == issuer).then(|| sid.to_owned())
 }
 
 /// Ends the browser's session if it is of this `sid`, and with it those of the other apps of the

@@ -20,7 +20,7 @@ use http::StatusCode;
 use vestibule_policy::model::CompiledPolicy;
 use vestibule_policy::path::parse_target;
 
-use super::callback::query_pairs;
+use super::parameters::{self, Pairs, Repeated};
 use super::session::idle_end;
 use super::{Site, append_cookie, pages};
 use crate::app::App;
@@ -86,7 +86,7 @@ fn tell(response: &mut Response, site: &Site, session: Option<&Session>) {
 
 /// What a request of an SDK says, of what counts.
 struct Asked {
-    pairs: Vec<(String, String)>,
+    pairs: Pairs,
 }
 
 /// Why a request is refused.
@@ -108,7 +108,7 @@ impl Asked {
         if query.len() > MAX_QUERY {
             return Err(Refused::Malformed);
         }
-        let pairs = query_pairs(query, true).ok_or(Refused::Malformed)?;
+        let pairs = parameters::pairs(query, true).ok_or(Refused::Malformed)?;
         let in_query = pairs.iter().filter(|(name, _)| name == CLIENT).map(|(_, value)| value);
         let mut clients = in_query.chain(client.map(|Path(client)| client)).peekable();
         if clients.peek().is_none() || clients.any(|client| *client != policy.client.id) {
@@ -119,11 +119,7 @@ impl Asked {
 
     /// A parameter, which may be there once.
     fn one(&self, wanted: &str) -> Result<Option<&str>, Refused> {
-        let mut found = self.pairs.iter().filter(|(name, _)| name == wanted);
-        match (found.next(), found.next()) {
-            (found, None) => Ok(found.map(|(_, value)| value.as_str())),
-            _ => Err(Refused::Malformed),
-        }
+        parameters::one(&self.pairs, wanted).map_err(|Repeated| Refused::Malformed)
     }
 }
 

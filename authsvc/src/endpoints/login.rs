@@ -16,9 +16,8 @@ use vestibule_policy::model::{Access, CompiledLogin, CompiledRoute};
 use vestibule_policy::path::parse_target;
 
 use super::authorize::advice::advice;
-use super::callback::query_pairs;
 use super::transaction::{Beginning, NotBegun, begin};
-use super::{Site, current_session_of, pages, see_other};
+use super::{Site, current_session_of, pages, parameters, see_other};
 use crate::app::App;
 use crate::challenge::Challenge;
 use crate::check::decide::{StepUp, lacks_access_token, step_up};
@@ -118,7 +117,7 @@ async fn answer(
 /// The return path of a query: `rd` or `return_to`, one of them, once; `/` without any. In a query
 /// that a gateway wrote a `+` is a plus: it escaped a URL, not a form.
 fn return_path(query: &str, policy: &LivePolicy) -> Option<String> {
-    let pairs = query_pairs(query, false)?;
+    let pairs = parameters::pairs(query, false)?;
     let mut found = pairs.iter().filter(|(name, _)| name == "rd" || name == "return_to");
     match (found.next(), found.next()) {
         (None, _) => Some("/".to_owned()),

@@ -16,12 +16,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Serialize;
 use vestibule_policy::model::TokenStorage;
 
-use super::backchannel::is_form as is_form_body;
-use super::callback::query_pairs;
 use super::ending::{Tokens, Which, end, end_all, sharing};
 use super::hosted_backend::tell_no_session;
 use super::session::{json, note_store_error};
-use super::{Site, append_cookie, current_session, expired_session_cookie, pages, session_id};
+use super::{
+    Site, append_cookie, current_session, expired_session_cookie, pages, parameters, session_id,
+};
 use crate::app::App;
 use crate::audit::{EndReason, Ending};
 use crate::cookies::Cookies;
@@ -133,10 +133,8 @@ async fn log_out(app: &Arc<App>, site: &Site, headers: HeaderMap, how: How) -> R
 pub async fn signed_out(RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     let cookies = Cookies::from_headers(&headers);
     let Some(expected) = cookies.one(STATE_COOKIE) else { return pages::signed_out("/") };
-    let pairs = query_pairs(&query.unwrap_or_default(), true).unwrap_or_default();
-    let states: Vec<&str> =
-        pairs.iter().filter(|(name, _)| name == "state").map(|(_, value)| &**value).collect();
-    let [state] = states[..] else { return unconfirmed() };
+    let pairs = parameters::pairs(&query.unwrap_or_default(), true).unwrap_or_default();
+    let Ok(Some(state)) = parameters::one(&pairs, "state") else { return unconfirmed() };
     if verify_slices_are_equal(state.as_bytes(), expected.as_bytes()).is_err() {
         return unconfirmed();
     }
@@ -148,14 +146,13 @@ pub async fn signed_out(RawQuery(query): RawQuery, headers: HeaderMap) -> Respon
 /// Whether all of the user's sessions are meant: `everywhere=true`, in the query or in a form. `None`
 /// for anything else that it is set to: who asks for more than one logout must not get just one.
 fn is_everywhere(query: &str, headers: &HeaderMap, body: &[u8]) -> Option<bool> {
-    let form = if is_form_body(headers) { std::str::from_utf8(body).ok()? } else { "" };
-    let mut pairs = query_pairs(query, true)?;
-    pairs.extend(query_pairs(form, true)?);
-    let mut found = pairs.iter().filter(|(name, _)| name == "everywhere");
-    match (found.next(), found.next()) {
-        (None, _) => Some(false),
-        (Some((_, value)), None) if value == "true" => Some(true),
-        _ => None,
+    let form = if parameters::is_form(headers) { std::str::from_utf8(body).ok()? } else { "" };
+    let mut pairs = parameters::pairs(query, true)?;
+    pairs.extend(parameters::pairs(form, true)?);
+    match parameters::one(&pairs, "everywhere").ok()? {
+        None => Some(false),
+        Some("true") => Some(true),
+        Some(_) => None,
     }
 }
 

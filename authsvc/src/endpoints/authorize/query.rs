@@ -9,8 +9,8 @@ use http::StatusCode;
 use vestibule_policy::path::parse_target;
 
 use super::address::without_error;
-use crate::endpoints::callback::query_pairs;
 use crate::endpoints::pages;
+use crate::endpoints::parameters::{self, Repeated};
 use crate::policies::{LiveAuthority, LivePolicy};
 use crate::problem::Problem;
 use crate::return_to;
@@ -45,17 +45,11 @@ impl Asked {
         if query.len() > MAX_QUERY {
             return Err(Invalid::Parameters);
         }
-        let pairs = query_pairs(query, true).ok_or(Invalid::Parameters)?;
+        let pairs = parameters::pairs(query, true).ok_or(Invalid::Parameters)?;
         if pairs.iter().any(|(name, _)| name != "scope" && name != "redirectUri") {
             return Err(Invalid::Parameters);
         }
-        let one = |wanted: &str| {
-            let mut found = pairs.iter().filter(|(name, _)| name == wanted);
-            match (found.next(), found.next()) {
-                (found, None) => Ok(found.map(|(_, value)| value.as_str())),
-                _ => Err(Invalid::Parameters),
-            }
-        };
+        let one = |wanted| parameters::one(&pairs, wanted).map_err(|Repeated| Invalid::Parameters);
         let (scope, redirect) = (one("scope")?, one("redirectUri")?);
         let redirect = redirect.map(|raw| path_to(raw, policy).ok_or(Invalid::Redirect));
         Ok(Self { scopes: scopes(scope, authority)?, redirect: redirect.transpose()? })
