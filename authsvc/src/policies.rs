@@ -20,7 +20,7 @@ use vestibule_policy::origin::{Origin, canonical_host};
 use crate::oidc::{Provider, Providers};
 use crate::permissions::{Connections, DecisionPoints};
 use crate::session::keyring::Keyring;
-pub use authority::{AuthorityEndpoint, LiveAuthority, PROTECTED_RESOURCE};
+pub use authority::{AuthorityEndpoint, ElevationSealers, LiveAuthority, PROTECTED_RESOURCE};
 pub use live::LivePolicy;
 
 /// What the source says of one policy. Cheap to clone.

@@ -28,8 +28,7 @@ use crate::caller::Authorization;
 use crate::cookies::Cookies;
 use crate::facts::Facts;
 use crate::oidc::OidcError;
-use crate::policies::{LiveAuthority, LivePolicy};
-use crate::session::Session;
+use crate::policies::LiveAuthority;
 use query::Asked;
 
 /// One request to an authority's endpoint.
@@ -94,13 +93,6 @@ const UNAVAILABLE: &str = "temporarily_unavailable";
 /// A code of the provider. What is in no standard has none.
 fn known(code: &'static str) -> &'static str {
     if code.contains(' ') { "unknown_error" } else { code }
-}
-
-/// Makes tokens worthless at the provider that nobody is to have, where the policy wants that.
-fn discard(policy: &LivePolicy, authority: &LiveAuthority, tokens: &Session) {
-    if policy.compiled.logout.revoke_tokens {
-        policy.provider.revoke_tokens(&authority.client, tokens);
-    }
 }
 
 /// The page for a store or a provider that does not answer; `again`: where to try once more.

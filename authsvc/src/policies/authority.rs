@@ -11,7 +11,9 @@ use vestibule_policy::model::{CompiledAuthority, CompiledClient, CompiledLogin, 
 use vestibule_policy::origin::Origin;
 use vestibule_policy::path::{PathError, Target};
 
-use crate::session::AuthorityTag;
+use crate::session::keyring::Keyring;
+use crate::session::seal::Sealer;
+use crate::session::{AuthorityTag, Purpose};
 
 /// Before the base in the path of an authority's metadata (RFC 9728, section 3.1).
 pub const PROTECTED_RESOURCE: &str = "/.well-known/oauth-protected-resource";
@@ -29,8 +31,35 @@ pub struct LiveAuthority {
     pub tag: AuthorityTag,
     /// Its registration at the provider.
     pub client: CompiledClient,
+    /// Seals its tokens: the same for all authorities of a policy, whose records and cookies are told
+    /// apart by where they lie.
+    pub sealers: Arc<ElevationSealers>,
     /// What its logins ask for, but for the scopes: see [`LiveAuthority::login`].
     login: CompiledLogin,
+}
+
+/// What seals a policy's elevated tokens.
+pub struct ElevationSealers {
+    /// Records beside sessions.
+    pub elevation: Sealer,
+    /// Access tokens in cookies.
+    pub access_cookie: Sealer,
+    /// Refresh tokens in cookies.
+    pub refresh_cookie: Sealer,
+    /// What a refresh of such a cookie gave.
+    pub cookie_refresh: Sealer,
+}
+
+impl ElevationSealers {
+    fn new(keyring: &Keyring, policy_uid: &str) -> Self {
+        let sealer = |purpose| Sealer::new(keyring, policy_uid, purpose);
+        Self {
+            elevation: sealer(Purpose::Elevation),
+            access_cookie: sealer(Purpose::AccessCookie),
+            refresh_cookie: sealer(Purpose::RefreshCookie),
+            cookie_refresh: sealer(Purpose::CookieRefresh),
+        }
+    }
 }
 
 /// An endpoint of an authority.
@@ -43,7 +72,11 @@ pub enum AuthorityEndpoint {
 }
 
 impl LiveAuthority {
-    fn new(policy: &CompiledPolicy, compiled: &CompiledAuthority) -> Self {
+    fn new(
+        policy: &CompiledPolicy,
+        compiled: &CompiledAuthority,
+        sealers: Arc<ElevationSealers>,
+    ) -> Self {
         let mut extra_parameters = policy.login.extra_parameters.clone();
         // Whether there is a page is for the mediation to say, and whom the token is for, for the author.
         for other in ["prompt", "audience"] {
@@ -65,6 +98,7 @@ impl LiveAuthority {
             tag: AuthorityTag::new(&policy.uid, &compiled.base),
             client: compiled.client.clone().unwrap_or_else(|| policy.client.clone()),
             compiled: compiled.clone(),
+            sealers,
             login,
         }
     }
@@ -132,8 +166,13 @@ pub(super) struct Authorities {
 }
 
 impl Authorities {
-    pub(super) fn new(policy: &CompiledPolicy) -> Self {
-        let of = |compiled| Arc::new(LiveAuthority::new(policy, compiled));
+    pub(super) fn new(policy: &CompiledPolicy, keyring: &Keyring) -> Self {
+        if policy.authorities.is_empty() {
+            // As most policies are: no keys are derived, and none kept.
+            return Self { all: Vec::new(), table: RouteTable::new(&[]) };
+        }
+        let sealers = Arc::new(ElevationSealers::new(keyring, &policy.uid));
+        let of = |compiled| Arc::new(LiveAuthority::new(policy, compiled, Arc::clone(&sealers)));
         let keys: Vec<RouteKey> = policy
             .authorities
             .iter()
@@ -173,6 +212,7 @@ mod tests {
     use vestibule_policy::path::{Exceptions, parse_target};
 
     use super::*;
+    use crate::random::SeededRandom;
 
     fn compiled(base: &str) -> CompiledAuthority {
         let scope = |name: &str| CompiledScope { name: name.to_owned(), description: None };
@@ -197,7 +237,7 @@ mod tests {
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
         policy.login.extra_parameters = parameters.into();
         policy.authorities = bases.iter().map(|base| compiled(base)).collect();
-        Authorities::new(&policy)
+        Authorities::new(&policy, &Keyring::ephemeral(&SeededRandom::default()))
     }
 
     #[test]

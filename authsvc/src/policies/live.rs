@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use vestibule_policy::header_list;
 use vestibule_policy::matching::{RouteKey, RouteTable};
-use vestibule_policy::model::{CompiledPolicy, CompiledRoute};
+use vestibule_policy::model::{CompiledClient, CompiledPolicy, CompiledRoute};
 use vestibule_policy::origin::Origin;
 use vestibule_policy::path::{PathError, Target};
 
@@ -14,10 +14,10 @@ use super::authority::{Authorities, AuthorityEndpoint, LiveAuthority};
 use crate::identity_jwt::IdentitySigner;
 use crate::oidc::Provider;
 use crate::permissions::DecisionPoints;
-use crate::session::Purpose;
 use crate::session::index::Indexer;
 use crate::session::keyring::Keyring;
 use crate::session::seal::Sealer;
+use crate::session::{Purpose, Session};
 
 /// A policy with everything that a request needs: keys derived, routes indexed.
 pub struct LivePolicy {
@@ -38,14 +38,6 @@ pub struct LivePolicy {
     /// The query of the check's address where the gateway takes all headers of this policy from us;
     /// `None`: the address does not say so.
     pub header_list: Option<String>,
-    /// Seals elevated tokens.
-    pub elevation_sealer: Sealer,
-    /// Seals elevated access tokens in cookies.
-    pub access_cookie_sealer: Sealer,
-    /// Seals elevated refresh tokens in cookies.
-    pub refresh_cookie_sealer: Sealer,
-    /// Seals what a refresh of such a cookie gave.
-    pub cookie_refresh_sealer: Sealer,
     authorities: Authorities,
     routes: RouteTable,
     unmatched: CompiledRoute,
@@ -78,11 +70,7 @@ impl LivePolicy {
             provider,
             decisions: DecisionPoints::default(),
             header_list: None,
-            elevation_sealer: Sealer::new(keyring, uid, Purpose::Elevation),
-            access_cookie_sealer: Sealer::new(keyring, uid, Purpose::AccessCookie),
-            refresh_cookie_sealer: Sealer::new(keyring, uid, Purpose::RefreshCookie),
-            cookie_refresh_sealer: Sealer::new(keyring, uid, Purpose::CookieRefresh),
-            authorities: Authorities::new(&compiled),
+            authorities: Authorities::new(&compiled, keyring),
             routes: RouteTable::new(&keys),
             unmatched: CompiledRoute::unmatched(),
             compiled,
@@ -115,6 +103,13 @@ impl LivePolicy {
     pub fn rule_for(&self, method: &str, target: &Target) -> Result<&CompiledRoute, PathError> {
         let found = self.routes.find_for(method, target)?;
         Ok(found.and_then(|index| self.compiled.routes.get(index)).unwrap_or(&self.unmatched))
+    }
+
+    /// Revokes tokens that are of no use any more, where the policy says so. Waits for nothing.
+    pub fn discard(&self, client: &CompiledClient, tokens: &Session) {
+        if self.compiled.logout.revoke_tokens {
+            self.provider.revoke_tokens(client, tokens);
+        }
     }
 
     /// The policy's origin that a `Host` names.

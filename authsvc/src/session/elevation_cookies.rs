@@ -64,10 +64,10 @@ impl Kind {
         format!("{prefix}{}", URL_SAFE_NO_PAD.encode(&authority.tag.0[..TAG_BYTES]))
     }
 
-    fn sealer(self, policy: &LivePolicy) -> &Sealer {
+    fn sealer(self, authority: &LiveAuthority) -> &Sealer {
         match self {
-            Self::Access => &policy.access_cookie_sealer,
-            Self::Refresh => &policy.refresh_cookie_sealer,
+            Self::Access => &authority.sealers.access_cookie,
+            Self::Refresh => &authority.sealers.refresh_cookie,
         }
     }
 
@@ -89,7 +89,7 @@ pub fn read(
     cookies: &Cookies,
     now: Timestamp,
 ) -> Option<Session> {
-    let record: Access = opened(Kind::Access, policy, authority, caller, cookies)?;
+    let record: Access = opened(Kind::Access, authority, caller, cookies)?;
     let session = record.into_session();
     let is_over = now.since(session.created_at) >= policy.compiled.session.absolute_timeout;
     // Neither the provider that the policy had before, nor scopes that the authority had.
@@ -109,7 +109,7 @@ fn read_pair(
     now: Timestamp,
 ) -> Option<Session> {
     let session = read(policy, authority, caller, cookies, now)?;
-    let record: Refresh = opened(Kind::Refresh, policy, authority, caller, cookies)?;
+    let record: Refresh = opened(Kind::Refresh, authority, caller, cookies)?;
     record.completed(session)
 }
 
@@ -145,7 +145,6 @@ pub fn expire(policy: &LivePolicy, authority: &LiveAuthority) -> Vec<String> {
 
 fn opened<T: DeserializeOwned>(
     kind: Kind,
-    policy: &LivePolicy,
     authority: &LiveAuthority,
     caller: &StoreKey,
     cookies: &Cookies,
@@ -155,7 +154,7 @@ fn opened<T: DeserializeOwned>(
         return None;
     }
     let record = URL_SAFE_NO_PAD.decode(value).ok()?;
-    open(kind.sealer(policy), &StoreKey::of_elevation(caller, &authority.tag), &record)
+    open(kind.sealer(authority), &StoreKey::of_elevation(caller, &authority.tag), &record)
 }
 
 fn sealed<T: Serialize>(
@@ -168,7 +167,7 @@ fn sealed<T: Serialize>(
 ) -> Result<String, TooLarge> {
     // Strings and numbers are always JSON; a record that were not would open as none.
     let plain = serde_json::to_vec(record).unwrap_or_default();
-    let value = URL_SAFE_NO_PAD.encode(kind.sealer(policy).seal(random, at, plain));
+    let value = URL_SAFE_NO_PAD.encode(kind.sealer(authority).seal(random, at, plain));
     let cookie = set_cookie(kind, policy, authority, &value, "");
     let bytes = cookie.len();
     if bytes > MAX_BYTES {

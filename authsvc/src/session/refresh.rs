@@ -34,6 +34,14 @@ pub(super) const WAIT_FOR: Duration = Duration::from_secs(25);
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// The least time between two looks.
 pub(super) const LOOK_AT_MOST: Duration = Duration::from_millis(10);
+/// How long a redeem may take; the lease bounds it as well.
+pub(super) const REDEEM_FOR: Duration = Duration::from_mins(1);
+/// How soon the store is asked again to take what was redeemed.
+pub(super) const WRITE_AGAIN: Duration = Duration::from_millis(100);
+/// After a failure nobody tries for this long, and up to [`PAUSE_MORE`] longer.
+const PAUSE: Duration = Duration::from_secs(1);
+/// See [`PAUSE`].
+const PAUSE_MORE: Duration = Duration::from_secs(4);
 /// A refresh ahead of time that failed is tried again after this, and up to as much again.
 const REST: Duration = Duration::from_secs(15);
 /// How long before their end new tokens are asked for at most, in seconds.
@@ -97,9 +105,7 @@ impl Redeemer for LivePolicy {
     }
 
     fn discard(&self, session: &Session) {
-        if self.compiled.logout.revoke_tokens {
-            self.provider.revoke_tokens(&self.compiled.client, session);
-        }
+        Self::discard(self, &self.compiled.client, session);
     }
 }
 
@@ -223,8 +229,13 @@ impl Sessions {
         Owner(bytes)
     }
 
+    /// For how long nobody tries after a failure.
+    pub(super) fn pause(&self) -> Duration {
+        PAUSE + self.part_of(PAUSE_MORE)
+    }
+
     /// A random part of a duration.
-    pub(super) fn part_of(&self, whole: Duration) -> Duration {
+    fn part_of(&self, whole: Duration) -> Duration {
         let mut byte = [0];
         self.random.fill(&mut byte);
         whole.mul_f64(f64::from(byte[0]) / 256.0)

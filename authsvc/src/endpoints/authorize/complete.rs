@@ -12,7 +12,7 @@ use vestibule_policy::model::SameSite;
 use super::address::{with_error, without_error};
 use super::held::{NotKept, keep};
 use super::obtain::{Way, send};
-use super::{UNAVAILABLE, code_of, discard, known, not_possible, unavailable};
+use super::{UNAVAILABLE, code_of, known, not_possible, unavailable};
 use crate::app::App;
 use crate::audit;
 use crate::cookies::Cookies;
@@ -181,11 +181,11 @@ async fn redeem(
     let elevated = match record(identity, nonce, request.scopes.clone(), authority, now) {
         Ok(elevated) if !other_user => elevated,
         Ok(elevated) => {
-            discard(policy, authority, &elevated);
+            policy.discard(&authority.client, &elevated);
             return Err(Failure::Refused("other_user"));
         }
         Err(ScopeRefused { tokens }) => {
-            discard(policy, authority, &tokens);
+            policy.discard(&authority.client, &tokens);
             return Err(Failure::Refused(if other_user { "other_user" } else { "scope_refused" }));
         }
     };

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use vestibule_policy::model::TokenStorage;
 
-use super::{Call, discard};
+use super::Call;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::clock::Timestamp;
@@ -107,7 +107,7 @@ async fn in_cookies(call: Call<'_>, caller: &Caller, may_refresh: bool) -> Resul
         CookieRefresh::Fresh(fresh) => {
             let set_cookies = in_new_cookies(app, policy, authority, &key, &fresh);
             if set_cookies.is_err() {
-                discard(policy, authority, &fresh);
+                policy.discard(&authority.client, &fresh);
             }
             let kept = set_cookies.is_ok().then(|| Arc::new(fresh));
             let set_cookies =
@@ -148,7 +148,7 @@ pub(super) async fn keep(
         Some(session) if authority.compiled.storage == TokenStorage::Session => {
             let kept = app.sessions.elevate(policy, authority, session, elevated.clone()).await;
             if kept.map_err(NotKept::Store)?.is_none() {
-                discard(policy, authority, &elevated);
+                policy.discard(&authority.client, &elevated);
                 return Err(NotKept::SessionEnded);
             }
             Ok(Vec::new())

@@ -6,7 +6,7 @@
 use axum::response::Response;
 
 use super::held::{Held, NotKept, keep};
-use super::{Call, code_of, discard};
+use super::{Call, code_of};
 use crate::app::App;
 use crate::audit;
 use crate::caller::Caller;
@@ -90,7 +90,7 @@ async fn try_exchange(
     let of = Of { subject: caller.subject(), issuer: caller.issuer(), auth_time };
     let recorded = record_exchanged(exchanged, of, scopes, authority, app.clock.now());
     let elevated = recorded.map_err(|ScopeRefused { tokens }| {
-        discard(policy, authority, &tokens);
+        policy.discard(&authority.client, &tokens);
         NotObtained::Refused { code: "scope_refused", for_good: false }
     })?;
     let session = match &caller {

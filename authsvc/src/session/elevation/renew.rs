@@ -95,9 +95,7 @@ impl Redeemer for Renewer {
     }
 
     fn discard(&self, elevated: &Session) {
-        if self.policy.compiled.logout.revoke_tokens {
-            self.policy.provider.revoke_tokens(&self.authority.client, elevated);
-        }
+        self.policy.discard(&self.authority.client, elevated);
     }
 }
 

@@ -22,7 +22,8 @@ use crate::policies::{LiveAuthority, LivePolicy};
 use crate::session::elevation::renewed;
 use crate::session::refresh::lease::{LEASE, Lease};
 use crate::session::refresh::{
-    Flight, LOOK_AGAIN, LOOK_AT_MOST, Outcome, Redeemer, Refreshed, WAIT_FOR,
+    Flight, LOOK_AGAIN, LOOK_AT_MOST, Outcome, REDEEM_FOR, Redeemer, Refreshed, WAIT_FOR,
+    WRITE_AGAIN,
 };
 use crate::session::service::{Loaded, Sessions, open};
 use crate::session::store::{Acquired, Owner, StoreError, Versioned};
@@ -33,16 +34,8 @@ use crate::token::Token;
 const KEPT_FOR: Duration = Duration::from_secs(30);
 /// For how long it is known that somebody redeems: longer than that can take.
 const UNDER_WAY_FOR: Duration = Duration::from_mins(3);
-/// How long a redeem may take; the lease bounds it as well.
-const REDEEM_FOR: Duration = Duration::from_mins(1);
 /// For how long the store is asked to take the result. Who waits here gets it all the same.
 const WRITE_FOR: Duration = Duration::from_secs(10);
-/// How soon it is asked again.
-const WRITE_AGAIN: Duration = Duration::from_millis(100);
-/// After a failure nobody tries for this long, and up to [`PAUSE_MORE`] longer.
-const PAUSE: Duration = Duration::from_secs(1);
-/// See [`PAUSE`].
-const PAUSE_MORE: Duration = Duration::from_secs(4);
 
 /// What became of cookies whose tokens were to be refreshed.
 #[derive(Clone, Debug)]
@@ -88,9 +81,7 @@ impl Redeemer for AtProvider {
     }
 
     fn discard(&self, session: &Session) {
-        if self.policy.compiled.logout.revoke_tokens {
-            self.policy.provider.revoke_tokens(&self.authority.client, session);
-        }
+        self.policy.discard(&self.authority.client, session);
     }
 }
 
@@ -227,7 +218,7 @@ impl Redeeming {
         record: &Versioned,
     ) -> Result<Option<Refreshed>, StoreError> {
         let uid = &self.policy.compiled.uid;
-        let done = match open(&self.policy.cookie_refresh_sealer, &self.key, &record.value) {
+        let done = match open(&self.authority.sealers.cookie_refresh, &self.key, &record.value) {
             Some(Kept::UnderWay) => None,
             Some(Kept::Fresh(session)) => Some(self.fresh(*session)),
             Some(Kept::Ended) => Some(Refreshed::Ended),
@@ -271,7 +262,7 @@ impl Redeeming {
             }
             Err(RefreshError::Failed(error)) => {
                 tracing::warn!(policy = uid, %error, "a refresh of cookies failed");
-                lease.give_back(PAUSE + sessions.part_of(PAUSE_MORE)).await;
+                lease.give_back(sessions.pause()).await;
                 return Ok(Some(Refreshed::Failed));
             }
         };
@@ -306,7 +297,7 @@ impl Redeeming {
     }
 
     fn sealed(&self, sessions: &Sessions, kept: &Kept) -> Result<Vec<u8>, StoreError> {
-        sessions.seal(&self.policy.cookie_refresh_sealer, &self.key, kept)
+        sessions.seal(&self.authority.sealers.cookie_refresh, &self.key, kept)
     }
 
     fn fresh(&self, session: Session) -> Refreshed {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::lease::{LEASE, Lease};
-use super::{Loaded, Redeemer, Refreshed, Sessions, Terms};
+use super::{Loaded, REDEEM_FOR, Redeemer, Refreshed, Sessions, Terms, WRITE_AGAIN};
 use crate::audit::{self, EndReason, Ending};
 use crate::oidc::{Identity, RefreshError};
 use crate::session::Session;
@@ -18,16 +18,8 @@ use crate::session::elevation;
 use crate::session::service::{Kind, index_entries};
 use crate::session::store::{Acquired, Change, ChangeListener as _, Owner, StoreError, Versioned};
 
-/// How long a redeem may take; the lease bounds it as well.
-const REDEEM_FOR: Duration = Duration::from_mins(1);
 /// For how long the store is asked to take what was redeemed.
 const WRITE_FOR: Duration = Duration::from_mins(1);
-/// How soon it is asked again.
-const WRITE_AGAIN: Duration = Duration::from_millis(100);
-/// After a failure nobody tries for this long, and up to [`PAUSE_MORE`] longer.
-const PAUSE: Duration = Duration::from_secs(1);
-/// See [`PAUSE`].
-const PAUSE_MORE: Duration = Duration::from_secs(4);
 
 /// What became of an elevated token for which the provider gives no more.
 enum Spent {
@@ -110,7 +102,7 @@ impl Turn<'_> {
             }
             Err(RefreshError::Failed(error)) => {
                 tracing::warn!(policy = self.terms.policy_uid, %error, "a refresh failed");
-                lease.give_back(PAUSE + self.sessions.part_of(PAUSE_MORE)).await;
+                lease.give_back(self.sessions.pause()).await;
                 Ok(Some(Refreshed::Failed))
             }
         }

@@ -67,7 +67,7 @@ impl<'a> Terms<'a> {
     ) -> Self {
         Self {
             kind: Kind::Elevation(authority, session),
-            sealer: &policy.elevation_sealer,
+            sealer: &authority.sealers.elevation,
             idle_timeout: u64::MAX,
             ..Self::of(policy)
         }

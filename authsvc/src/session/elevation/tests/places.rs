@@ -117,7 +117,10 @@ async fn an_elevated_token_in_use_outlives_the_rotation_of_its_key() {
             until(|| async { fixture.token(replica, "/production").await.is_some() }).await;
         }
         let record = fixture.record(&key).await.unwrap();
-        assert!(fixture.policy.elevation_sealer.is_by_active_key(&record.value), "{keys:?}");
+        assert!(
+            fixture.policy.authorities()[0].sealers.elevation.is_by_active_key(&record.value),
+            "{keys:?}"
+        );
     }
     fixture.policy = fixture.rekeyed(&[3]);
     assert_eq!(fixture.token(0, "/production").await, None, "a key that is gone");

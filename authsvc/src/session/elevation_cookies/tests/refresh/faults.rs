@@ -18,7 +18,7 @@ fn place_of(fixture: &Fixture) -> StoreKey {
 async fn die_under_way(fixture: &Fixture) {
     let key = place_of(fixture);
     let plain = serde_json::to_vec(&"UnderWay").expect("is JSON");
-    let record = fixture.policy.cookie_refresh_sealer.seal(&SystemRandom, &key, plain);
+    let record = fixture.authority.sealers.cookie_refresh.seal(&SystemRandom, &key, plain);
     fixture.store.create(&key, record, Duration::from_mins(3)).await.expect("creates");
     let held = fixture.store.acquire(&key, STRANGER, LEASE).await.expect("answers");
     assert!(matches!(held, Acquired::Mine { .. }));
@@ -152,7 +152,7 @@ async fn a_result_that_does_not_open_is_a_failure_and_not_redeemed_again() {
     let key = place_of(&fixture);
     let other = policy_with("shop", &keyring(&[("k2", 2)]), |_| {});
     let plain = serde_json::to_vec(&"UnderWay").expect("is JSON");
-    let unknown = other.cookie_refresh_sealer.seal(&SystemRandom, &key, plain);
+    let unknown = other.authorities()[0].sealers.cookie_refresh.seal(&SystemRandom, &key, plain);
     for record in [unknown, b"garbage".to_vec(), Vec::new()] {
         fixture.store.create(&key, record, Duration::from_secs(30)).await.expect("creates");
         assert!(matches!(fixture.refresh(0).await, Ok(CookieRefresh::Failed)));
