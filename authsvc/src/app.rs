@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
+use crate::overload::Overload;
 use crate::policies::Policies;
 use crate::random::Random;
 use crate::session::service::Sessions;
@@ -20,4 +21,6 @@ pub struct App {
     pub random: Arc<dyn Random>,
     /// Counters.
     pub metrics: Metrics,
+    /// What is refused where more is asked than can be answered.
+    pub overload: Overload,
 }

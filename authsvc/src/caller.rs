@@ -154,7 +154,7 @@ impl Caller {
 pub async fn of(
     app: &App,
     policy: &LivePolicy,
-    cookies: &Cookies,
+    cookies: Cookies<'_>,
     authorization: &Authorization,
 ) -> Result<Option<Caller>, CallerError> {
     match (&policy.compiled.bearer, authorization) {

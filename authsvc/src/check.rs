@@ -14,7 +14,6 @@ pub mod request;
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
 use tokio::time::Instant;
@@ -26,7 +25,7 @@ use crate::caller::Caller;
 use crate::clock::Timestamp;
 use crate::endpoints::current_session_of;
 use crate::permissions::Question;
-use crate::policies::{LivePolicy, Lookup};
+use crate::policies::{LivePolicy, LiveRule, Lookup};
 use crate::session::Claims;
 use crate::session::refresh::Refreshed;
 use crate::session::service::Loaded;
@@ -41,18 +40,13 @@ use request::CheckRequest;
 type Outcome = Result<(&'static str, HeaderMap), Refusal>;
 
 /// Answers `/check/{dialect}/{namespace}/{policy}`.
-pub async fn check(
-    State(app): State<Arc<App>>,
-    Path((dialect, namespace, name)): Path<(String, String, String)>,
-    address: Uri,
-    headers: HeaderMap,
-) -> Response {
+pub async fn answer(app: &App, address: &Uri, headers: &HeaderMap) -> Response {
     let started = Instant::now();
-    let Some(dialect) = Dialect::from_name(&dialect) else {
+    let Some((dialect, namespace, name)) = named(address.path()) else {
         return gateway::bare(StatusCode::NOT_FOUND);
     };
-    let (outcome, reason, response) = match app.policies.find(&namespace, &name) {
-        Lookup::Live(policy) => answer(&app, dialect, &policy, address.query(), &headers).await,
+    let (outcome, reason, response) = match app.policies.find(namespace, name) {
+        Lookup::Live(policy) => answer_for(app, dialect, &policy, address.query(), headers).await,
         Lookup::Refused => ("refused_policy", "", gateway::unavailable(dialect, "policy-refused")),
         Lookup::Unknown => ("unknown_policy", "", gateway::unavailable(dialect, "policy-unknown")),
     };
@@ -68,15 +62,23 @@ pub async fn check(
     response
 }
 
+/// Dialect, namespace and policy of a check's address. None of them is ever percent-encoded.
+fn named(path: &str) -> Option<(Dialect, &str, &str)> {
+    let mut segments = path.strip_prefix("/check/")?.split('/');
+    let dialect = Dialect::from_name(segments.next()?)?;
+    let (namespace, name) = (segments.next()?, segments.next()?);
+    segments.next().is_none().then_some((dialect, namespace, name))
+}
+
 /// The outcome's label, the reason of a 403, and the answer.
-async fn answer(
+async fn answer_for(
     app: &App,
     dialect: Dialect,
     policy: &Arc<LivePolicy>,
     list: Option<&str>,
     headers: &HeaderMap,
 ) -> (&'static str, &'static str, Response) {
-    let refused = |request: Option<&CheckRequest>, refusal: Refusal| {
+    let refused = |request: Option<&CheckRequest<'_>>, refusal: Refusal| {
         let (label, reason) = (refusal.label(), refusal.reason());
         (label, reason, dialect.render_refusal(policy, request, refusal))
     };
@@ -92,7 +94,7 @@ async fn answer(
 }
 
 /// Decides one request and, where it may pass, makes the headers for the app.
-async fn evaluate(app: &App, policy: &Arc<LivePolicy>, request: &CheckRequest) -> Outcome {
+async fn evaluate(app: &App, policy: &Arc<LivePolicy>, request: &CheckRequest<'_>) -> Outcome {
     if policy.is_own_path(request.target.path.as_str()) {
         // The gateway should send these to the browser port. Allowing would show the app's own
         // pages there to anyone, and a login redirect would loop.
@@ -108,7 +110,7 @@ async fn evaluate(app: &App, policy: &Arc<LivePolicy>, request: &CheckRequest) -
         .map_err(|_| Refusal::Forbidden("path"))?;
     let authority =
         policy.authority_for(&request.target).map_err(|_| Refusal::Forbidden("path"))?;
-    match authority.filter(|_| decide::needs_session(rule, request)) {
+    match authority.filter(|_| decide::needs_session(&rule, request)) {
         Some(authority) => {
             let below = Below { app, policy, authority, rule, request };
             // Boxed, as all that is large and rare: every other check would carry its size along.
@@ -122,22 +124,22 @@ async fn evaluate(app: &App, policy: &Arc<LivePolicy>, request: &CheckRequest) -
 async fn by_session(
     app: &App,
     policy: &Arc<LivePolicy>,
-    rule: &CompiledRoute,
-    request: &CheckRequest,
+    rule: LiveRule<'_>,
+    request: &CheckRequest<'_>,
 ) -> Outcome {
-    let mut loaded = if decide::needs_session(rule, request) {
-        current_session_of(app, policy, &request.cookies)
+    let mut loaded = if decide::needs_session(&rule, request) {
+        current_session_of(app, policy, request.cookies)
             .await
             .map_err(|error| store_failed(app, policy, &error))?
     } else {
         None
     };
     let mut now = app.clock.now();
-    let mut decision = decide_on(policy, rule, request, loaded.as_ref(), now);
+    let mut decision = decide_on(policy, &rule, request, loaded.as_ref(), now);
     if decision == Decision::Refresh {
         loaded = refreshed(app, policy, loaded).await?;
         now = app.clock.now();
-        decision = decide_on(policy, rule, request, loaded.as_ref(), now);
+        decision = decide_on(policy, &rule, request, loaded.as_ref(), now);
     }
     let forwards = rule.upstream.authorization;
     if matches!(decision, Decision::Allow(true) | Decision::Refuse(Refusal::Forbidden("require")))
@@ -202,7 +204,7 @@ async fn permitted(
     app: &App,
     policy: &LivePolicy,
     check: &CompiledCheck,
-    request: &CheckRequest,
+    request: &CheckRequest<'_>,
     user: User<'_>,
 ) -> Result<(), Refusal> {
     let User { subject, claims, session } = user;
@@ -229,7 +231,7 @@ fn jitter(loaded: &Loaded) -> u8 {
 fn decide_on(
     policy: &LivePolicy,
     rule: &CompiledRoute,
-    request: &CheckRequest,
+    request: &CheckRequest<'_>,
     loaded: Option<&Loaded>,
     now: Timestamp,
 ) -> Decision {

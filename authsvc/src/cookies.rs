@@ -15,33 +15,35 @@ pub const REFRESH_COOKIE_PREFIX: &str = "__Secure-bff-rt-";
 /// All that names of our cookies begin with, but for the session cookie.
 const OUR_PREFIXES: [&str; 3] = [LOGIN_COOKIE_PREFIX, ACCESS_COOKIE_PREFIX, REFRESH_COOKIE_PREFIX];
 
-/// The cookies of one request, over any number of `Cookie` fields (RFC 6265bis, 4.2.1).
-#[derive(Clone, Debug, Default)]
-pub struct Cookies {
-    pairs: Vec<(String, String)>,
+/// The cookies of one request, over any number of `Cookie` fields (RFC 6265bis, 4.2.1). They are read
+/// anew for each question, of which a check has two: that costs less than to keep them.
+#[derive(Clone, Copy, Debug)]
+pub struct Cookies<'a> {
+    headers: &'a HeaderMap,
 }
 
-impl Cookies {
-    /// Reads every `Cookie` field. Text that is no pair is dropped.
+impl<'a> Cookies<'a> {
+    /// Those of every `Cookie` field.
     #[must_use]
-    pub fn from_headers(headers: &HeaderMap) -> Self {
-        let mut pairs = Vec::new();
-        for field in headers.get_all(COOKIE) {
-            for pair in field.as_bytes().split(|byte| *byte == b';') {
-                // One odd cookie of another app must not cost the rest.
-                let Ok(pair) = std::str::from_utf8(pair) else { continue };
-                if let Some((name, value)) = pair.split_once('=') {
-                    pairs.push((trim(name).to_owned(), trim(value).to_owned()));
-                }
-            }
-        }
-        Self { pairs }
+    pub fn from_headers(headers: &'a HeaderMap) -> Self {
+        Self { headers }
+    }
+
+    /// Names and values. Text that is no pair is dropped.
+    fn pairs(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.headers
+            .get_all(COOKIE)
+            .into_iter()
+            .flat_map(|field| field.as_bytes().split(|byte| *byte == b';'))
+            // One odd cookie of another app must not cost the rest.
+            .filter_map(|pair| std::str::from_utf8(pair).ok()?.split_once('='))
+            .map(|(name, value)| (trim(name), trim(value)))
     }
 
     /// The value of the one cookie of this name; `None` where there is none or more than one.
     #[must_use]
-    pub fn one(&self, name: &str) -> Option<&str> {
-        let mut found = self.pairs.iter().filter(|(n, _)| n == name);
+    pub fn one(&self, name: &str) -> Option<&'a str> {
+        let mut found = self.pairs().filter(|(n, _)| *n == name);
         match (found.next(), found.next()) {
             (Some((_, value)), None) => Some(value),
             _ => None,
@@ -49,29 +51,33 @@ impl Cookies {
     }
 
     /// The names that begin with `prefix`.
-    pub fn names_with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
-        self.pairs.iter().map(|(name, _)| name.as_str()).filter(move |n| n.starts_with(prefix))
+    pub fn names_with_prefix(&self, prefix: &str) -> impl Iterator<Item = &'a str> {
+        self.pairs().map(|(name, _)| name).filter(move |name| name.starts_with(prefix))
     }
 
     /// The `Cookie` header for the app: all but the session cookie and those of logins and elevated
     /// tokens, compared without case so that no look-alike passes either. Empty where nothing is left.
     #[must_use]
     pub fn without_ours(&self, session_cookie: &str) -> String {
-        let begins = |name: &str, prefix: &str| {
-            name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-        };
-        let ours = |name: &str| {
-            name.eq_ignore_ascii_case(session_cookie)
-                || OUR_PREFIXES.iter().any(|prefix| begins(name, prefix))
-        };
-        let rest: Vec<String> = self
-            .pairs
-            .iter()
-            .filter(|(name, _)| !ours(name))
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
-        rest.join("; ")
+        let mut rest = String::new();
+        for (name, value) in self.pairs().filter(|(name, _)| !is_ours(name, session_cookie)) {
+            if !rest.is_empty() {
+                rest.push_str("; ");
+            }
+            for part in [name, "=", value] {
+                rest.push_str(part);
+            }
+        }
+        rest
     }
+}
+
+/// Whether a cookie is one that no app sees.
+fn is_ours(name: &str, session_cookie: &str) -> bool {
+    let begins = |prefix: &str| {
+        name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
+    name.eq_ignore_ascii_case(session_cookie) || OUR_PREFIXES.iter().any(|prefix| begins(prefix))
 }
 
 /// Takes off what browsers take off, and no more: a name behind another space, such as U+2003, is
@@ -84,10 +90,22 @@ fn trim(text: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn cookies(field: &[u8]) -> Cookies {
-        let mut headers = HeaderMap::new();
-        headers.insert(COOKIE, http::HeaderValue::from_bytes(field).unwrap());
-        Cookies::from_headers(&headers)
+    /// The headers of a browser with these cookies.
+    struct Browser(HeaderMap);
+
+    impl Browser {
+        fn one(&self, name: &str) -> Option<&str> {
+            Cookies::from_headers(&self.0).one(name)
+        }
+
+        fn without_ours(&self, session_cookie: &str) -> String {
+            Cookies::from_headers(&self.0).without_ours(session_cookie)
+        }
+    }
+
+    fn cookies(field: &[u8]) -> Browser {
+        let value = http::HeaderValue::from_bytes(field).unwrap();
+        Browser(HeaderMap::from_iter([(COOKIE, value)]))
     }
 
     #[test]

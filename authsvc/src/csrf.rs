@@ -25,19 +25,19 @@ pub struct Forged {
 ///
 /// # Errors
 /// [`Forged`] with the reason.
-pub fn verify(policy: &CompiledPolicy, facts: &Facts) -> Result<(), Forged> {
-    let mode = facts.fetch_mode.as_deref();
+pub fn verify(policy: &CompiledPolicy, facts: &Facts<'_>) -> Result<(), Forged> {
+    let mode = facts.fetch_mode;
     let subresource = mode.is_some_and(|mode| mode != "navigate");
     if facts.is_safe() && !facts.upgrade && !subresource {
         return Ok(());
     }
     let navigates = mode == Some("navigate");
-    match facts.fetch_site.as_deref() {
+    match facts.fetch_site {
         Some("same-origin") => return Ok(()),
         Some("none") if navigates => return Ok(()),
         _ => {}
     }
-    if let Some(origin) = facts.origin.as_deref() {
+    if let Some(origin) = facts.origin {
         return verify_origin(policy, facts, origin);
     }
     if facts.fetch_site.is_some() {
@@ -49,7 +49,7 @@ pub fn verify(policy: &CompiledPolicy, facts: &Facts) -> Result<(), Forged> {
     Err(Forged { reason: "a client without Fetch Metadata must send the custom header" })
 }
 
-fn verify_origin(policy: &CompiledPolicy, facts: &Facts, origin: &str) -> Result<(), Forged> {
+fn verify_origin(policy: &CompiledPolicy, facts: &Facts<'_>, origin: &str) -> Result<(), Forged> {
     let Ok(origin) = Origin::parse(origin) else {
         return Err(Forged { reason: "the request comes from an opaque origin" });
     };
@@ -68,7 +68,7 @@ fn verify_origin(policy: &CompiledPolicy, facts: &Facts, origin: &str) -> Result
 /// Whether a CORS preflight comes from an origin that may call the app.
 #[must_use]
 pub fn preflight_allowed(policy: &CompiledPolicy, facts: &Facts) -> bool {
-    let origin = facts.origin.as_deref().and_then(|text| Origin::parse(text).ok());
+    let origin = facts.origin.and_then(|text| Origin::parse(text).ok());
     // Of the policy's own origins only another one than that asked would send a preflight.
     let siblings = policy.origins.len() > 1;
     origin.is_some_and(|origin| {

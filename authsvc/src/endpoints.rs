@@ -61,7 +61,7 @@ pub async fn current_session(
     policy: &LivePolicy,
     headers: &HeaderMap,
 ) -> Result<Option<Loaded>, StoreError> {
-    current_session_of(app, policy, &Cookies::from_headers(headers)).await
+    current_session_of(app, policy, Cookies::from_headers(headers)).await
 }
 
 /// As [`current_session`], for cookies already read.
@@ -71,7 +71,7 @@ pub async fn current_session(
 pub async fn current_session_of(
     app: &App,
     policy: &LivePolicy,
-    cookies: &Cookies,
+    cookies: Cookies<'_>,
 ) -> Result<Option<Loaded>, StoreError> {
     let Some(id) = session_id(policy, cookies) else { return Ok(None) };
     Ok(app.sessions.load(policy, &id).await?.filter(|loaded| is_of_its_provider(policy, loaded)))
@@ -86,11 +86,11 @@ pub async fn peek_session(
     policy: &LivePolicy,
     headers: &HeaderMap,
 ) -> Result<Option<Loaded>, StoreError> {
-    let Some(id) = session_id(policy, &Cookies::from_headers(headers)) else { return Ok(None) };
+    let Some(id) = session_id(policy, Cookies::from_headers(headers)) else { return Ok(None) };
     Ok(app.sessions.peek(policy, &id).await?.filter(|loaded| is_of_its_provider(policy, loaded)))
 }
 
-fn session_id(policy: &LivePolicy, cookies: &Cookies) -> Option<SecretId> {
+fn session_id(policy: &LivePolicy, cookies: Cookies<'_>) -> Option<SecretId> {
     cookies.one(&policy.compiled.session.cookie_name).and_then(SecretId::parse)
 }
 

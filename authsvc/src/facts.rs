@@ -3,24 +3,24 @@
 //! Reads exactly these headers and no others. They cannot be set by a page's scripts (W3C Fetch
 //! Metadata); other clients may say what they like, which gains them nothing but a refusal.
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 
 /// The facts of one request.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state")]
-pub struct Facts {
+pub struct Facts<'a> {
     /// The original method.
     pub method: Method,
     /// `Sec-Fetch-Site`.
-    pub fetch_site: Option<String>,
+    pub fetch_site: Option<&'a str>,
     /// `Sec-Fetch-Mode`.
-    pub fetch_mode: Option<String>,
+    pub fetch_mode: Option<&'a str>,
     /// `Sec-Fetch-Dest`.
-    pub fetch_dest: Option<String>,
+    pub fetch_dest: Option<&'a str>,
     /// Whether the browser only fetches ahead (`Sec-Purpose: prefetch`, or the older `Purpose`).
     pub prefetch: bool,
     /// `Origin`.
-    pub origin: Option<String>,
+    pub origin: Option<&'a str>,
     /// Whether `Accept` lists `text/html`.
     pub accepts_html: bool,
     /// Whether this opens a WebSocket or another upgraded connection. Gateways may drop the
@@ -32,34 +32,48 @@ pub struct Facts {
     pub preflight: bool,
 }
 
-impl Facts {
-    /// Reads the facts; a header that occurs twice or is no text counts as garbage, which matches
-    /// nothing that is allowed.
+impl<'a> Facts<'a> {
+    /// Reads the facts, in one pass over the headers; a header that occurs twice or is no text counts as
+    /// garbage, which matches nothing that is allowed.
     #[must_use]
-    pub fn read(method: Method, headers: &HeaderMap, csrf_header: &str) -> Self {
-        let prefetch = ["sec-purpose", "purpose", "x-moz"]
-            .iter()
-            .any(|name| single(headers, name).is_some_and(|value| value.contains("prefetch")));
-        let origin = single(headers, "origin");
-        let preflight = method == Method::OPTIONS
-            && origin.is_some()
-            && headers.contains_key("access-control-request-method");
-        let accepts_html = headers.get_all("accept").iter().any(|value| {
-            value.to_str().is_ok_and(|text| text.to_ascii_lowercase().contains("text/html"))
-        });
+    pub fn read(method: Method, headers: &'a HeaderMap, csrf_header: &str) -> Self {
+        let mut facts = Self::of(method);
+        let (mut prefetches, mut asks_for_method) = ([None; 3], false);
+        for (name, value) in headers {
+            match name.as_str() {
+                "sec-fetch-site" => note(&mut facts.fetch_site, value),
+                "sec-fetch-mode" => note(&mut facts.fetch_mode, value),
+                "sec-fetch-dest" => note(&mut facts.fetch_dest, value),
+                "origin" => note(&mut facts.origin, value),
+                "sec-purpose" => note(&mut prefetches[0], value),
+                "purpose" => note(&mut prefetches[1], value),
+                "x-moz" => note(&mut prefetches[2], value),
+                "accept" => facts.accepts_html |= lists_html(value),
+                "upgrade" | "sec-websocket-key" | "sec-websocket-version" => facts.upgrade = true,
+                "access-control-request-method" => asks_for_method = true,
+                _ => {}
+            }
+            facts.custom_header |= name.as_str().eq_ignore_ascii_case(csrf_header);
+        }
+        facts.prefetch = prefetches.iter().flatten().any(|value| value.contains("prefetch"));
+        facts.preflight =
+            facts.method == Method::OPTIONS && facts.origin.is_some() && asks_for_method;
+        facts
+    }
+
+    /// Of a request without headers.
+    fn of(method: Method) -> Self {
         Self {
-            fetch_site: single(headers, "sec-fetch-site"),
-            fetch_mode: single(headers, "sec-fetch-mode"),
-            fetch_dest: single(headers, "sec-fetch-dest"),
-            prefetch,
-            origin,
-            accepts_html,
-            upgrade: ["upgrade", "sec-websocket-key", "sec-websocket-version"]
-                .iter()
-                .any(|name| headers.contains_key(*name)),
-            custom_header: headers.contains_key(csrf_header),
-            preflight,
             method,
+            fetch_site: None,
+            fetch_mode: None,
+            fetch_dest: None,
+            prefetch: false,
+            origin: None,
+            accepts_html: false,
+            upgrade: false,
+            custom_header: false,
+            preflight: false,
         }
     }
 
@@ -70,11 +84,9 @@ impl Facts {
         if self.method != Method::GET || self.prefetch || self.upgrade {
             return false;
         }
-        match (&self.fetch_mode, &self.fetch_dest) {
+        match (self.fetch_mode, self.fetch_dest) {
             (None, None) => self.accepts_html,
-            (mode, dest) => {
-                mode.as_deref() == Some("navigate") && dest.as_deref() == Some("document")
-            }
+            (mode, dest) => mode == Some("navigate") && dest == Some("document"),
         }
     }
 
@@ -85,26 +97,29 @@ impl Facts {
     }
 }
 
+fn lists_html(accept: &HeaderValue) -> bool {
+    let html = b"text/html";
+    accept.as_bytes().windows(html.len()).any(|window| window.eq_ignore_ascii_case(html))
+}
+
 /// The header's one value. Twice, or not text: a value that equals nothing.
-fn single(headers: &HeaderMap, name: &str) -> Option<String> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next()?;
-    if values.next().is_some() {
-        return Some("(more than one)".to_owned());
-    }
-    Some(first.to_str().unwrap_or("(not text)").to_owned())
+fn note<'a>(noted: &mut Option<&'a str>, value: &'a HeaderValue) {
+    *noted = Some(match noted {
+        Some(_) => "(more than one)",
+        None => value.to_str().unwrap_or("(not text)"),
+    });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn facts(method: Method, headers: &[(&'static str, &'static str)]) -> Facts {
+    fn facts(method: Method, headers: &[(&'static str, &'static str)]) -> Facts<'static> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
         }
-        Facts::read(method, &map, "x-bff")
+        Facts::read(method, Box::leak(Box::new(map)), "x-bff")
     }
 
     #[test]

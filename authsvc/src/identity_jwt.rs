@@ -3,6 +3,8 @@
 //! Why it exists: an app can know its user without ever holding a token that is good elsewhere. It
 //! must not read policies or requests, and must not put anything into a JWT that was not asked for.
 
+use std::sync::OnceLock;
+
 use aws_lc_rs::agreement::{ECDH_P256, PrivateKey};
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
@@ -12,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::clock::Timestamp;
 use crate::session::Session;
-use crate::session::keyring::{DerivedKey, Keyring, RootKey};
+use crate::session::keyring::{DerivedKey, Keyring, PolicyRoots, RootKey};
 use crate::token::Token;
 
 /// How long a JWT is good, in seconds.
@@ -23,36 +25,42 @@ const REGISTERED: [&str; 7] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti"];
 
 /// Signs identity JWTs of one policy with ES256. The keys are derived from the keyring, so that
 /// every replica has the same ones and an app of one policy cannot be shown a JWT of another.
+///
+/// They are derived when the first JWT or the key set is asked for: few policies ever do.
 pub struct IdentitySigner {
+    roots: PolicyRoots,
+    made: OnceLock<Box<Made>>,
+}
+
+struct Made {
     key: EcdsaKeyPair,
     header: String,
     jwks: String,
 }
 
 impl IdentitySigner {
-    /// Derives the keys of a policy: the keyring's active key signs, every key is published.
-    ///
-    /// # Panics
-    /// Where 256 candidates in a row are no P-256 key, each of which happens once in 2³².
+    /// The signer of a policy: the keyring's active key signs, every key is published.
     #[must_use]
     pub fn new(keyring: &Keyring, policy_uid: &str) -> Self {
-        let mut keys: Vec<SigningKey> =
-            keyring.keys().iter().map(|root| SigningKey::derive(root, policy_uid)).collect();
-        let published: Vec<Value> = keys.iter().map(SigningKey::jwk).collect();
-        let active = keys.remove(0);
-        let header = json!({"alg": "ES256", "typ": "JWT", "kid": active.key_id()});
-        Self {
-            key: active.pair,
-            header: URL_SAFE_NO_PAD.encode(header.to_string()),
-            jwks: json!({ "keys": published }).to_string(),
-        }
+        Self::of(&keyring.of_policy(policy_uid))
+    }
+
+    /// The same, by what other keys of the policy are derived from too.
+    #[must_use]
+    pub fn of(roots: &PolicyRoots) -> Self {
+        Self { roots: roots.clone(), made: OnceLock::new() }
+    }
+
+    fn made(&self) -> &Made {
+        self.made.get_or_init(|| Box::new(Made::of(&self.roots)))
     }
 
     /// A JWT for `audience`, good for [`LIFETIME_SECONDS`]; `iss` is the origin. It carries those of
     /// the session's claims that `claims` lists, which never override the registered ones.
     ///
     /// # Panics
-    /// Where the P-256 implementation fails, which it does not for a valid key.
+    /// Where the P-256 implementation fails, which it does not for a valid key; where 256 candidates
+    /// in a row are no key, each of which happens once in 2³².
     #[must_use]
     #[expect(clippy::expect_used, reason = "signing a digest with a valid key does not fail")]
     pub fn sign(
@@ -74,8 +82,9 @@ impl IdentitySigner {
         payload.insert("iat".to_owned(), now.0.into());
         payload.insert("exp".to_owned(), now.plus(LIFETIME_SECONDS).0.into());
         let payload = URL_SAFE_NO_PAD.encode(Value::Object(payload).to_string());
-        let signed = format!("{}.{payload}", self.header);
-        let signature = self
+        let made = self.made();
+        let signed = format!("{}.{payload}", made.header);
+        let signature = made
             .key
             .sign_digest(&digest(&SHA256, signed.as_bytes()))
             .expect("P-256 signs a SHA-256 digest");
@@ -83,9 +92,28 @@ impl IdentitySigner {
     }
 
     /// The JWKS (RFC 7517) with the public key of every key of the keyring, the active one first.
+    ///
+    /// # Panics
+    /// As [`IdentitySigner::sign`] does.
     #[must_use]
     pub fn jwks(&self) -> &str {
-        &self.jwks
+        &self.made().jwks
+    }
+}
+
+impl Made {
+    fn of(roots: &PolicyRoots) -> Self {
+        let uid = roots.policy_uid();
+        let mut keys: Vec<SigningKey> =
+            roots.keys().iter().map(|root| SigningKey::derive(root, uid)).collect();
+        let published: Vec<Value> = keys.iter().map(SigningKey::jwk).collect();
+        let active = keys.remove(0);
+        let header = json!({"alg": "ES256", "typ": "JWT", "kid": active.key_id()});
+        Self {
+            key: active.pair,
+            header: URL_SAFE_NO_PAD.encode(header.to_string()),
+            jwks: json!({ "keys": published }).to_string(),
+        }
     }
 }
 

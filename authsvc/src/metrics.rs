@@ -3,27 +3,25 @@
 //! Every label is a name from our own code: none may ever hold text of a user, a request or a
 //! policy, so that no secret gets out here and no caller can make series without end.
 
+mod checks;
+
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
+
+use checks::Checks;
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
-
-/// Half a millisecond to 10 s; most checks are below the first.
-const LATENCY_BUCKETS: [f64; 11] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5, 10.0];
 
 /// All metrics of one process.
 pub struct Metrics {
     registry: Registry,
-    checks: Family<Labels<2>, Counter>,
-    latency: Family<Labels<1>, Histogram>,
+    checks: Checks,
     logins: Family<Labels<1>, Counter>,
     logouts: Counter,
     elevations: Family<Labels<1>, Counter>,
@@ -34,6 +32,7 @@ pub struct Metrics {
     store_errors: Counter,
     unconfirmed_ends: Counter,
     panics: Counter,
+    shed: Family<Labels<1>, Counter>,
 }
 
 impl Default for Metrics {
@@ -47,9 +46,6 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("vestibule");
-        let checks = Family::default();
-        let latency: Family<Labels<1>, Histogram> =
-            Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS));
         let logins = Family::default();
         let logouts = Counter::default();
         let elevations = Family::default();
@@ -60,18 +56,13 @@ impl Metrics {
         let store_errors = Counter::default();
         let unconfirmed_ends = Counter::default();
         let panics = Counter::default();
+        let shed = Family::default();
         registry.register(
             "build",
             "The version that runs",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
-        registry.register("checks", "Checks answered, by dialect and outcome", checks.clone());
-        registry.register_with_unit(
-            "check_duration",
-            "Time to answer a check",
-            Unit::Seconds,
-            latency.clone(),
-        );
+        let checks = Checks::register(&mut registry);
         registry.register("logins", "Login steps, by outcome", logins.clone());
         registry.register("logouts", "Sessions ended by their user", logouts.clone());
         registry.register("elevations", "Steps to elevated tokens, by outcome", elevations.clone());
@@ -102,10 +93,10 @@ impl Metrics {
             unconfirmed_ends.clone(),
         );
         registry.register("panics", "Requests that ended in a defect", panics.clone());
+        registry.register("shed", "Requests refused for overload, by port", shed.clone());
         Self {
             registry,
             checks,
-            latency,
             logins,
             logouts,
             elevations,
@@ -116,13 +107,13 @@ impl Metrics {
             store_errors,
             unconfirmed_ends,
             panics,
+            shed,
         }
     }
 
     /// One check answered.
     pub fn check(&self, dialect: &'static str, outcome: &'static str, elapsed: Duration) {
-        self.checks.get_or_create(&[("dialect", dialect), ("outcome", outcome)]).inc();
-        self.latency.get_or_create(&[("dialect", dialect)]).observe(elapsed.as_secs_f64());
+        self.checks.count(dialect, outcome, elapsed);
     }
 
     /// One login step: `started`, `completed`, or the refusal's label.
@@ -160,6 +151,11 @@ impl Metrics {
     /// A request ended in a defect.
     pub fn panicked(&self) {
         self.panics.inc();
+    }
+
+    /// So many requests to a port were refused for overload.
+    pub fn shed(&self, port: &'static str, count: u64) {
+        self.shed.get_or_create(&[("port", port)]).inc_by(count);
     }
 
     /// How many policies there are.
@@ -213,6 +209,7 @@ mod tests {
         metrics.permission_check("openfga", "denied");
         metrics.store_error();
         metrics.panicked();
+        metrics.shed("check", 7);
         metrics.policies(3, 1);
         metrics.policy_problems(2);
         metrics.providers(["Ready", "Failed", "Ready"]);
@@ -227,6 +224,7 @@ mod tests {
             "vestibule_permission_checks_total{source=\"openfga\",outcome=\"denied\"} 1",
             "vestibule_store_errors_total 1",
             "vestibule_panics_total 1",
+            "vestibule_shed_total{port=\"check\"} 7",
             "vestibule_policies{state=\"live\"} 3",
             "vestibule_policies{state=\"refused\"} 1",
             "vestibule_policy_problems 2",

@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use http::{Request, Response, StatusCode};
 use tokio::sync::watch;
-use vestibule_policy::model::CompiledProvider;
+use vestibule_policy::model::{CompiledProvider, PolicyId};
 
 pub use self::access_token::{BearerError, BearerToken, MAX_BEARER};
 pub use self::authorize::{LoginRequest, StartedLogin};
@@ -46,6 +46,8 @@ use self::keys::Keys;
 use self::revoke::UnderWay;
 use crate::clock::{Clock, Timestamp};
 use crate::http_client::{HttpClient, UrlRules};
+use crate::news::{News, Reader};
+use crate::overload::waiting::{Place, Room};
 use crate::random::Random;
 
 /// Why something at the provider failed. Safe to log; what a page says is chosen by the variant.
@@ -83,7 +85,17 @@ pub struct Provider {
     bearers: VerifiedTokens,
     state: ArcSwap<ProviderState>,
     revocations: UnderWay,
+    /// Requests to it that are under way.
+    asking: Room,
+    /// Checks that wait until it has given new tokens.
+    waiting: Room,
 }
+
+/// Requests to one provider at a time. They are answered within a second or so, or it hangs: then those
+/// of other policies must find connections and memory left.
+const REQUESTS: usize = 128;
+/// Checks that wait for one provider at a time.
+const WAITING: usize = 512;
 
 impl Provider {
     fn new(
@@ -105,7 +117,14 @@ impl Provider {
             bearers: VerifiedTokens::default(),
             state: ArcSwap::default(),
             revocations,
+            asking: Room::new(REQUESTS),
+            waiting: Room::new(WAITING),
         })
+    }
+
+    /// A place to wait until it has given new tokens; `None`: too many wait already.
+    pub(crate) fn wait(&self) -> Option<Place<'_>> {
+        self.waiting.enter()
     }
 
     /// The issuer identifier, as configured.
@@ -171,6 +190,9 @@ impl Provider {
         what: &str,
         request: Request<Vec<u8>>,
     ) -> Result<Response<Vec<u8>>, OidcError> {
+        let Some(_place) = self.asking.enter() else {
+            return Err(OidcError::Unavailable(format!("{what}: too many requests wait for it")));
+        };
         let response = self
             .http
             .call(request)
@@ -234,15 +256,21 @@ pub fn known_error(code: &str) -> &'static str {
     KNOWN.into_iter().find(|known| *known == code).unwrap_or("an unknown error")
 }
 
+/// A provider, and the policies that it is kept for.
+struct Known {
+    provider: Arc<Provider>,
+    users: HashSet<Arc<PolicyId>>,
+}
+
 /// All providers by their configuration, so that policies share what was fetched.
 pub struct Providers {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
-    known: Mutex<HashMap<CompiledProvider, Arc<Provider>>>,
+    known: Mutex<HashMap<CompiledProvider, Known>>,
     /// Tells that another set of providers is known.
     set: watch::Sender<u64>,
-    /// Tells that the state of one changed.
-    states: watch::Sender<u64>,
+    /// Tells of policies that the state of their provider changed.
+    states: News<Arc<PolicyId>>,
     /// Shared with every provider, also with those that are forgotten.
     revocations: UnderWay,
 }
@@ -251,7 +279,7 @@ impl Providers {
     /// None yet.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
-        let (set, states) = (watch::Sender::new(0), watch::Sender::new(0));
+        let (set, states) = (watch::Sender::new(0), News::default());
         let (known, revocations) = (Mutex::default(), UnderWay::default());
         Self { clock, random, known, set, states, revocations }
     }
@@ -262,23 +290,32 @@ impl Providers {
     /// Where the issuer's URL may not be used, or the certificate bundle does not parse.
     pub fn get(&self, config: &CompiledProvider) -> Result<Arc<Provider>, String> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(provider) = known.get(config) {
-            return Ok(Arc::clone(provider));
+        if let Some(one) = known.get(config) {
+            return Ok(Arc::clone(&one.provider));
         }
         let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
         let provider = Arc::new(Provider::new(config, clock, random, self.revocations.clone())?);
-        known.insert(config.clone(), Arc::clone(&provider));
+        let one = Known { provider: Arc::clone(&provider), users: HashSet::new() };
+        known.insert(config.clone(), one);
         bump(&self.set);
         Ok(provider)
     }
 
-    /// Forgets those that are not among `used`.
-    pub fn retain<'a>(&self, used: impl IntoIterator<Item = &'a Arc<Provider>>) {
-        let used: HashSet<*const Provider> = used.into_iter().map(Arc::as_ptr).collect();
+    /// From now on a policy uses this provider.
+    pub fn used(&self, by: &Arc<PolicyId>, provider: &Provider) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = known.len();
-        known.retain(|_, provider| used.contains(&Arc::as_ptr(provider)));
-        if known.len() != before {
+        if let Some(one) = known.get_mut(&provider.config) {
+            one.users.insert(Arc::clone(by));
+        }
+    }
+
+    /// A policy does not use this provider any more.
+    pub fn left(&self, by: &PolicyId, provider: &Provider) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(one) = known.get_mut(&provider.config) else { return };
+        one.users.remove(by);
+        if one.users.is_empty() {
+            known.remove(&provider.config);
             bump(&self.set);
         }
     }
@@ -287,13 +324,21 @@ impl Providers {
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Provider>> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.values().map(Arc::clone).collect()
+        known.values().map(|one| Arc::clone(&one.provider)).collect()
     }
 
-    /// Tells whenever the state of a provider changed.
+    /// Tells of the policies whose provider's state changed.
     #[must_use]
-    pub fn state_changes(&self) -> watch::Receiver<u64> {
-        self.states.subscribe()
+    pub fn state_changes(&self) -> Reader<Arc<PolicyId>> {
+        self.states.reader()
+    }
+
+    fn state_changed(&self, provider: &Provider) {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let one = known.get(&provider.config);
+        let users: Vec<_> = one.into_iter().flat_map(|one| one.users.iter().cloned()).collect();
+        drop(known);
+        self.states.tell(&users);
     }
 }
 

@@ -1,33 +1,37 @@
 //! The live policies: what the source accepted last, ready to be asked on every request.
 //!
-//! Why it exists: requests read one immutable snapshot without a lock, and a reload swaps it whole.
-//! What did not change is carried over as it is, so that one edit costs the work of one policy. It
+//! Why it exists: requests read one immutable snapshot without a lock, and a change swaps it whole.
+//! The next one shares with it what did not change, so that one edit costs the work of one policy. It
 //! must not read files or decide what is accepted: that is the policy source's work.
 
 mod authority;
-mod hosts;
+mod header_names;
+mod install;
 mod live;
+mod snapshot;
+mod table;
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
 use vestibule_policy::model::{CompiledPolicy, PolicyId};
 use vestibule_policy::origin::{Origin, canonical_host};
 
-use crate::oidc::{Provider, Providers};
-use crate::permissions::{Connections, DecisionPoints};
+use self::install::{Install, Wanted, Withheld};
+use self::snapshot::Snapshot;
+use crate::news::{News, Reader};
+use crate::oidc::Providers;
+use crate::permissions::Connections;
 use crate::session::keyring::Keyring;
 pub use authority::{AuthorityEndpoint, ElevationSealers, LiveAuthority, PROTECTED_RESOURCE};
-pub use live::LivePolicy;
+pub use live::{LivePolicy, LiveRule};
 
 /// What the source says of one policy. Cheap to clone.
 #[derive(Clone)]
 pub struct PolicyEntry {
     /// Which policy.
-    pub id: PolicyId,
+    pub id: Arc<PolicyId>,
     /// Enforce this; `None`: refuse its traffic.
     pub policy: Option<Arc<CompiledPolicy>>,
     /// Which version of it this is.
@@ -43,15 +47,24 @@ impl PolicyEntry {
     pub fn accepted(policy: Arc<CompiledPolicy>) -> Self {
         let revision =
             Revision { uid: policy.uid.clone(), state: RevisionState::Live, ..Revision::default() };
-        let id = policy.id.clone();
+        let id = Arc::new(policy.id.clone());
         Self { id, policy: Some(policy), revision: Arc::new(revision), wired: false }
     }
 
     /// Refuse the traffic: it was never good.
     #[must_use]
-    pub fn refused(id: PolicyId) -> Self {
-        Self { id, policy: None, revision: Arc::default(), wired: false }
+    pub fn refused(id: impl Into<Arc<PolicyId>>) -> Self {
+        Self { id: id.into(), policy: None, revision: Arc::default(), wired: false }
     }
+}
+
+/// One thing that changed.
+#[derive(Clone)]
+pub enum Change {
+    /// What is said of this policy.
+    Is(PolicyEntry),
+    /// Nobody knows it any more.
+    Gone(Arc<PolicyId>),
 }
 
 /// Which version of a policy runs. Nothing in it is secret.
@@ -96,7 +109,7 @@ impl RevisionState {
 /// One policy as it runs.
 pub struct RunningPolicy {
     /// Which policy.
-    pub id: PolicyId,
+    pub id: Arc<PolicyId>,
     /// What decides; `None`: it is refused.
     pub live: Option<Arc<LivePolicy>>,
     /// What decided before it was refused: its sessions are still there to be ended.
@@ -108,7 +121,7 @@ pub struct RunningPolicy {
 impl RunningPolicy {
     /// Refused for a reason that its source does not know of.
     fn refused(
-        id: PolicyId,
+        id: Arc<PolicyId>,
         former: Option<Arc<LivePolicy>>,
         uid: String,
         problem: String,
@@ -146,14 +159,6 @@ pub enum Lookup {
     Unknown,
 }
 
-#[derive(Default)]
-struct Snapshot {
-    by_id: HashMap<PolicyId, Arc<RunningPolicy>>,
-    by_host: hosts::ByHost,
-    /// What the policies' keys were derived from.
-    keyring: Option<Arc<Keyring>>,
-}
-
 /// The live policies.
 pub struct Policies {
     snapshot: ArcSwap<Snapshot>,
@@ -161,8 +166,8 @@ pub struct Policies {
     connections: Connections,
     loaded: AtomicBool,
     /// Held while a snapshot is made from the one before.
-    installing: Mutex<()>,
-    changed: watch::Sender<u64>,
+    withheld: Mutex<Withheld>,
+    changed: News<Arc<PolicyId>>,
 }
 
 impl Policies {
@@ -174,102 +179,73 @@ impl Policies {
             providers: providers.into(),
             connections: Connections::default(),
             loaded: AtomicBool::new(false),
-            installing: Mutex::new(()),
-            changed: watch::Sender::new(0),
+            withheld: Mutex::default(),
+            changed: News::default(),
         }
     }
 
-    /// Swaps in what the source says. From the first time on, `is_loaded` is true. What cannot run
-    /// is returned with the reason: a policy whose provider or decision point cannot be set up (a
-    /// certificate bundle that does not parse) goes on as it was, or is refused if it never was; one that claims the
-    /// host of another is refused.
+    /// Swaps in what the source says, all of it. From the first time on, `is_loaded` is true. What
+    /// cannot run is returned with the reason: a policy whose provider or decision point cannot be set
+    /// up (a certificate bundle that does not parse) goes on as it was, or is refused if it never was;
+    /// one that claims the host of another is refused.
     pub fn install(
         &self,
         entries: Vec<PolicyEntry>,
         keyring: &Arc<Keyring>,
     ) -> Vec<(PolicyId, String)> {
-        let _one_at_a_time = self.installing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.change(keyring, true, |before| {
+            let known = before.by_id.iter().map(|one| (Arc::clone(&one.id), None));
+            let mut wanted: Wanted = known.collect();
+            wanted.extend(entries.into_iter().map(|entry| (Arc::clone(&entry.id), Some(entry))));
+            wanted
+        })
+    }
+
+    /// Swaps in what changed; all else stays. The last word on a policy counts. What cannot run is
+    /// returned as by [`Policies::install`].
+    pub fn apply(
+        &self,
+        changes: impl IntoIterator<Item = Change>,
+        keyring: &Arc<Keyring>,
+    ) -> Vec<(PolicyId, String)> {
+        let wanted = changes.into_iter().map(|change| match change {
+            Change::Is(entry) => (Arc::clone(&entry.id), Some(entry)),
+            Change::Gone(id) => (id, None),
+        });
+        self.change(keyring, false, |_| wanted.collect())
+    }
+
+    /// One change; under another keyring than before every policy is made anew.
+    fn change(
+        &self,
+        keyring: &Arc<Keyring>,
+        whole: bool,
+        wanted: impl FnOnce(&Snapshot) -> Wanted,
+    ) -> Vec<(PolicyId, String)> {
+        let mut withheld = self.withheld.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.snapshot.load_full();
-        let same_keys = before.keyring.as_ref().is_some_and(|old| Arc::ptr_eq(old, keyring));
-        let mut problems = Vec::new();
-        let mut running: Vec<Arc<RunningPolicy>> = entries
-            .into_iter()
-            .map(|entry| {
-                let old = before.by_id.get(&entry.id);
-                match old.filter(|old| same_keys && old.is_of(&entry)) {
-                    Some(unchanged) => Arc::clone(unchanged),
-                    None => Arc::new(self.run(entry, old, same_keys, keyring, &mut problems)),
-                }
-            })
-            .collect();
-        let by_host = hosts::settle(&mut running, &before.by_host, &mut problems);
-        self.providers.retain(running.iter().filter_map(|one| Some(&one.keeper()?.provider)));
-        let by_id = running.into_iter().map(|one| (one.id.clone(), one)).collect();
-        let keyring = Some(Arc::clone(keyring));
-        self.snapshot.store(Arc::new(Snapshot { by_id, by_host, keyring }));
-        self.loaded.store(true, Ordering::Release);
-        self.changed.send_modify(|count| *count = count.wrapping_add(1));
-        problems
+        let wanted = wanted(&before);
+        let mut next = Snapshot::clone(&before);
+        let old = next.keyring.replace(Arc::clone(keyring));
+        let mut install =
+            Install::new(next, &mut withheld, &self.providers, &self.connections, keyring);
+        if old.is_some_and(|old| !Arc::ptr_eq(&old, keyring)) {
+            install.rekey();
+        }
+        install.take(wanted);
+        let Install { next, problems, changed, .. } = install;
+        self.snapshot.store(Arc::new(next));
+        if whole {
+            self.loaded.store(true, Ordering::Release);
+        }
+        self.changed.tell(&changed);
+        problems.into_iter().map(|(id, problem)| (PolicyId::clone(&id), problem)).collect()
     }
 
-    fn run(
-        &self,
-        entry: PolicyEntry,
-        old: Option<&Arc<RunningPolicy>>,
-        same_keys: bool,
-        keyring: &Keyring,
-        problems: &mut Vec<(PolicyId, String)>,
-    ) -> RunningPolicy {
-        let PolicyEntry { id, policy, revision, wired } = entry;
-        let Some(policy) = policy else {
-            let former = old.and_then(|old| old.keeper()).map(|former| {
-                if same_keys { Arc::clone(former) } else { Arc::new(former.rekeyed(keyring)) }
-            });
-            return RunningPolicy { id, live: None, former, revision };
-        };
-        let live = old.and_then(|old| old.live.as_ref());
-        if let Some(live) = live.filter(|live| same_keys && Arc::ptr_eq(&live.compiled, &policy)) {
-            return RunningPolicy { id, live: Some(Arc::clone(live)), former: None, revision };
-        }
-        match self.parts(&policy, live) {
-            Ok((provider, decisions)) => {
-                let live = LivePolicy::new(policy, keyring, provider).with_decisions(decisions);
-                let live = if wired { live.wired() } else { live };
-                RunningPolicy { id, live: Some(Arc::new(live)), former: None, revision }
-            }
-            Err(problem) => {
-                problems.push((id.clone(), problem.clone()));
-                let Some(old) = old else {
-                    return RunningPolicy::refused(id, None, revision.uid.clone(), problem);
-                };
-                // What was good before goes on.
-                let revision = Revision { problem: Some(problem), ..(*old.revision).clone() };
-                let (live, former) = (old.live.clone(), old.former.clone());
-                RunningPolicy { id, live, former, revision: Arc::new(revision) }
-            }
-        }
-    }
-
-    /// What a policy asks: its provider and its decision points; else what cannot be set up. Decision
-    /// points that did not change keep their connections, and what they answered lately.
-    fn parts(
-        &self,
-        policy: &CompiledPolicy,
-        old: Option<&Arc<LivePolicy>>,
-    ) -> Result<(Arc<Provider>, DecisionPoints), String> {
-        let provider = self
-            .providers
-            .get(&policy.provider)
-            .map_err(|reason| format!("the provider cannot be set up: {reason}"))?;
-        let same = |old: &&Arc<LivePolicy>| {
-            old.compiled.open_fga == policy.open_fga && old.compiled.auth_zen == policy.auth_zen
-        };
-        let decisions = match old.filter(same) {
-            Some(old) => old.decisions.clone(),
-            None => DecisionPoints::new(policy, &self.connections)
-                .map_err(|reason| format!("a decision point cannot be set up: {reason}"))?,
-        };
-        Ok((provider, decisions))
+    /// How many policies do not run as they were given.
+    #[must_use]
+    pub fn withheld(&self) -> usize {
+        self.withheld.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Whether a first full load was installed.
@@ -281,18 +257,23 @@ impl Policies {
     /// The policy that a check names.
     #[must_use]
     pub fn find(&self, namespace: &str, name: &str) -> Lookup {
-        let id = PolicyId { namespace: namespace.to_owned(), name: name.to_owned() };
-        match self.snapshot.load().by_id.get(&id).map(|running| &running.live) {
+        match self.snapshot.load().by_id.get((namespace, name)).map(|running| &running.live) {
             Some(Some(policy)) => Lookup::Live(Arc::clone(policy)),
             Some(None) => Lookup::Refused,
             None => Lookup::Unknown,
         }
     }
 
+    /// One policy as it runs.
+    #[must_use]
+    pub fn running_one(&self, id: &PolicyId) -> Option<Arc<RunningPolicy>> {
+        self.snapshot.load().by_id.get((&id.namespace, &id.name)).map(Arc::clone)
+    }
+
     /// By what the sessions of a policy are found and ended, also while it is refused.
     #[must_use]
     pub fn keeper(&self, id: &PolicyId) -> Option<Arc<LivePolicy>> {
-        self.snapshot.load().by_id.get(id)?.keeper().map(Arc::clone)
+        self.running_one(id)?.keeper().map(Arc::clone)
     }
 
     /// The policy and origin that a browser's `Host` names.
@@ -302,27 +283,27 @@ impl Policies {
         let snapshot = self.snapshot.load();
         // Without a port it is the scheme's, and a browser's scheme is https but on loopback.
         let ports = port.map_or([443, 80], |port| [port, port]);
-        ports.into_iter().find_map(|port| snapshot.by_host.get(&(host.clone(), port)).cloned())
+        let held = ports.into_iter().find_map(|port| snapshot.by_host.get((&host, port)))?;
+        Some((Arc::clone(&held.policy), held.origin().clone()))
     }
 
     /// How many policies are enforced and how many refused.
     #[must_use]
     pub fn count(&self) -> (usize, usize) {
         let snapshot = self.snapshot.load();
-        let live = snapshot.by_id.values().filter(|running| running.live.is_some()).count();
-        (live, snapshot.by_id.len() - live)
+        (snapshot.live, snapshot.by_id.len() - snapshot.live)
     }
 
     /// Everything that runs. What did not change between two calls is the same `Arc`.
     #[must_use]
     pub fn running(&self) -> Vec<Arc<RunningPolicy>> {
-        self.snapshot.load().by_id.values().map(Arc::clone).collect()
+        self.snapshot.load().by_id.iter().map(Arc::clone).collect()
     }
 
-    /// Tells of every install.
+    /// Tells of every change: which policies are others now, or gone.
     #[must_use]
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
+    pub fn changes(&self) -> Reader<Arc<PolicyId>> {
+        self.changed.reader()
     }
 
     /// The providers of all policies.
@@ -332,5 +313,7 @@ impl Policies {
     }
 }
 
+#[cfg(test)]
+mod history_tests;
 #[cfg(test)]
 pub(crate) mod tests;

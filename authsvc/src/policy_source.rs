@@ -1,7 +1,7 @@
 //! Where policies come from, and the task that keeps the live ones up to date.
 //!
-//! Why it exists: a source says what is to be enforced, all of it, whenever that changed; only the
-//! task here installs. A source must never hand out a policy that did not compile.
+//! Why it exists: a source says what is to be enforced, all of it or what changed; only the task here
+//! installs. A source must never hand out a policy that did not compile.
 
 mod claims;
 pub mod directory;
@@ -22,25 +22,32 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use crate::app::App;
-use crate::policies::PolicyEntry;
+use crate::policies::{Change, PolicyEntry};
 use crate::session::keyring::Keyring;
 pub use keyring_file::{KeyringFileError, KeyringSource};
 pub use problem::Problem;
 pub use watch::WatchError;
 
-/// What a source says. Cheap to clone.
-#[derive(Clone)]
+/// What a source says.
 pub struct Load {
-    /// Every policy that is known.
-    pub entries: Vec<PolicyEntry>,
+    /// What is to be enforced.
+    pub said: Said,
     /// How many things are wrong: what they are about is enforced as it was, or refused.
     pub problems: usize,
 }
 
+/// What is to be enforced.
+pub enum Said {
+    /// Every policy that is known.
+    Whole(Vec<PolicyEntry>),
+    /// What changed; never what is said first.
+    Changed(Vec<Change>),
+}
+
 /// Says what is to be enforced.
 pub trait PolicySource: Send + 'static {
-    /// Everything that is to be enforced: at once the first time, then whenever it may have
-    /// changed. Dropping the future loses no change.
+    /// Everything that is to be enforced: at once the first time, then what changed, or everything
+    /// again. Dropping the future loses no change.
     fn next(&mut self) -> BoxFuture<'_, Load>;
 }
 
@@ -50,29 +57,39 @@ pub async fn keep_installed(
     mut source: Box<dyn PolicySource>,
     mut keyring: KeyringSource,
 ) {
-    let mut load = source.next().await;
+    let mut problems = 0;
+    let mut load = Some(source.next().await);
     loop {
-        install(&app, load.clone(), keyring.current()).await;
+        // Nothing changed but the keys.
+        let said = load.take().map_or_else(
+            || Said::Changed(Vec::new()),
+            |load| {
+                problems = load.problems;
+                load.said
+            },
+        );
+        install(&app, said, problems, keyring.current()).await;
         tokio::select! {
-            changed = source.next() => load = changed,
+            changed = source.next() => load = Some(changed),
             () = keyring.changed() => {}
         }
     }
 }
 
-/// Deriving keys takes a while at ten thousand policies: not on a thread that answers.
-async fn install(app: &Arc<App>, load: Load, keyring: Arc<Keyring>) {
+/// Ten thousand policies take a while: not on a thread that answers.
+async fn install(app: &Arc<App>, said: Said, problems: usize, keyring: Arc<Keyring>) {
     let shared = Arc::clone(app);
-    let Load { entries, problems } = load;
-    let installed =
-        tokio::task::spawn_blocking(move || shared.policies.install(entries, &keyring)).await;
-    match installed {
+    let install = move || match said {
+        Said::Whole(entries) => shared.policies.install(entries, &keyring),
+        Said::Changed(changes) => shared.policies.apply(changes, &keyring),
+    };
+    match tokio::task::spawn_blocking(install).await {
         Ok(unusable) => {
             for (policy, reason) in &unusable {
                 tracing::error!(%policy, "the policy does not run as it was given: {reason}");
             }
             let (live, refused) = app.policies.count();
-            let problems = problems + unusable.len();
+            let problems = problems + app.policies.withheld();
             app.metrics.policies(live, refused);
             app.metrics.policy_problems(problems);
             tracing::info!(live, refused, problems, "policies installed");

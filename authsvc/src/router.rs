@@ -1,4 +1,5 @@
-//! The whole HTTP surface for browsers and gateways. `crate::admin` has the third port.
+//! The whole HTTP surface for browsers. `crate::server::check_port` is that for gateways, `crate::admin`
+//! has the third port.
 
 use std::sync::Arc;
 
@@ -6,25 +7,19 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{any, get, post};
+use axum::routing::{get, post};
 use http::header::HOST;
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode, Uri};
 use tower::ServiceExt as _;
 
 use crate::app::App;
-use crate::check;
 use crate::endpoints::{
     Site, authorize, backchannel, callback, cors, frontchannel, hosted_backend, login, logout,
     protected_resource, scripts, session,
 };
 use crate::policies::AuthorityEndpoint;
 use crate::problem::Problem;
-
-/// The check port: gateways only, never reachable from browsers.
-pub fn check(app: Arc<App>) -> Router {
-    Router::new().route("/check/{dialect}/{namespace}/{policy}", any(check::check)).with_state(app)
-}
 
 /// The browser port: every policy's endpoints, below its base path on its own hosts.
 pub fn browser(app: Arc<App>) -> Router {

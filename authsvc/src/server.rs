@@ -2,6 +2,9 @@
 //!
 //! It knows no policy and no HTTP route. What a request may do is decided in the routers.
 
+mod between;
+mod browser_port;
+pub mod check_port;
 mod connection;
 mod listener;
 mod middleware;
@@ -22,6 +25,7 @@ use crate::app::App;
 use crate::clock::{Clock, SystemClock};
 use crate::metrics::Metrics;
 use crate::oidc::{Backoff, Providers, keep_probing};
+use crate::overload::Overload;
 use crate::policies::Policies;
 use crate::policy_source::directory::DirectorySource;
 use crate::policy_source::kubernetes::{KubernetesError, KubernetesSource};
@@ -34,6 +38,8 @@ use crate::session::service::Sessions;
 use crate::session::store::SessionStore;
 use crate::settings::{EXIT_USAGE, Settings, SettingsError, SourceSetting, StoreSetting};
 use crate::telemetry;
+use browser_port::BrowserPort;
+use check_port::CheckPort;
 use connection::Limits;
 use listener::{Listener, Port};
 
@@ -109,7 +115,7 @@ pub struct Running {
     draining: watch::Sender<bool>,
     drain_delay: Duration,
     ports: Vec<Listener>,
-    tasks: [JoinHandle<()>; 4],
+    tasks: [JoinHandle<()>; 5],
 }
 
 /// Logs, serves until SIGTERM or SIGINT, and drains.
@@ -162,33 +168,27 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         clock,
         random,
         metrics,
+        overload: Overload::new(settings.login_limits()?),
     });
     let draining = watch::Sender::new(false);
     let drained = draining.subscribe();
     let traced = telemetry::traces_wanted();
+    let bind =
+        |flag, addr| listener::bind(addr).map_err(|source| StartError::Bind { flag, addr, source });
+    // All are bound before any is served.
+    let browser = bind("--browser-addr", settings.browser_addr)?;
+    let check = bind("--check-addr", settings.check_addr)?;
+    let admin = bind("--admin-addr", settings.admin_addr)?;
     let guard = |router, port| middleware::around(router, port, &app, &drained, traced);
-    let ports = [
-        ("--browser-addr", settings.browser_addr, Port::Browser, router::browser(Arc::clone(&app))),
-        ("--check-addr", settings.check_addr, Port::Check, router::check(Arc::clone(&app))),
-        (
-            "--admin-addr",
-            settings.admin_addr,
-            Port::Admin,
-            admin::router(Arc::clone(&app), drained.clone(), token, access),
-        ),
+    let admins = admin::router(Arc::clone(&app), drained.clone(), token, access);
+    let checks = CheckPort::new(Arc::clone(&app), drained.clone(), traced);
+    let browsers = guard(router::browser(Arc::clone(&app)), Port::Browser);
+    let browsers = BrowserPort::new(Arc::clone(&app), browsers);
+    let listeners = vec![
+        Listener::serve(browser.0, browser.1, Port::Browser, browsers, Limits::USUAL),
+        Listener::serve(check.0, check.1, Port::Check, checks, Limits::USUAL),
+        Listener::serve(admin.0, admin.1, Port::Admin, guard(admins, Port::Admin), Limits::USUAL),
     ];
-    let mut bound = Vec::with_capacity(ports.len());
-    for (flag, addr, port, router) in ports {
-        let socket =
-            listener::bind(addr).map_err(|source| StartError::Bind { flag, addr, source })?;
-        bound.push((socket, port, guard(router, port)));
-    }
-    let listeners: Vec<Listener> = bound
-        .into_iter()
-        .map(|((socket, addr), port, router)| {
-            Listener::serve(socket, addr, port, router, Limits::USUAL)
-        })
-        .collect();
     let [browser_addr, check_addr, admin_addr] =
         [0, 1, 2].map(|index: usize| listeners[index].addr);
     if let Some(file) = &settings.addr_file {
@@ -200,6 +200,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         tokio::spawn(keep_probing(providers, Backoff::USUAL)),
         tokio::spawn(follow(Arc::clone(&app))),
         tokio::spawn(end_timeouts(Arc::clone(&app))),
+        tokio::spawn(watch_overload(Arc::clone(&app))),
     ];
     Ok(Running {
         browser_addr,
@@ -221,6 +222,11 @@ async fn follow(app: Arc<App>) {
 /// Ends sessions that nobody uses any more.
 async fn end_timeouts(app: Arc<App>) {
     app.sessions.end_timeouts(&app.policies).await;
+}
+
+/// Measures whether more is asked than can be answered.
+async fn watch_overload(app: Arc<App>) {
+    app.overload.watch(&app.metrics).await;
 }
 
 /// Who may manage sessions: in a cluster whom it lets, and not whoever has the operator's token.

@@ -19,7 +19,9 @@ pub mod store;
 #[cfg(test)]
 mod store_contract;
 
-use aws_lc_rs::digest::{Context, SHA256};
+use std::hash::{Hash, Hasher};
+
+use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
@@ -47,10 +49,7 @@ impl SecretId {
     /// Reads a cookie's value; anything but 43 base64url characters of 32 bytes is no id.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        if text.len() != 43 {
-            return None;
-        }
-        URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok().map(Self)
+        decoded(text).map(Self)
     }
 
     /// The cookie's value.
@@ -68,16 +67,24 @@ impl SecretId {
     }
 }
 
+/// 32 bytes of 43 base64url characters.
+fn decoded(text: &str) -> Option<[u8; 32]> {
+    if text.len() != 43 {
+        return None;
+    }
+    // The decoder wants room for a multiple of three.
+    let mut bytes = [0; 33];
+    let length = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
+    bytes.get(..length)?.try_into().ok()
+}
+
 /// Over the parts, each with its length.
 fn hash(parts: &[&[u8]]) -> [u8; 32] {
-    let mut hash = Context::new(&SHA256);
-    for part in parts {
-        hash.update(&(part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    let mut digest = [0; 32];
-    digest.copy_from_slice(hash.finish().as_ref());
-    digest
+    // At once, since every check does this: a hash that is fed bit by bit is made on the heap.
+    let text = keyring::length_prefixed(parts);
+    let mut hashed = [0; 32];
+    hashed.copy_from_slice(digest(&SHA256, &text).as_ref());
+    hashed
 }
 
 /// Tells the elevated tokens of one authority from those of others.
@@ -99,21 +106,27 @@ impl std::fmt::Debug for SecretId {
 }
 
 /// A key of the store. Not a secret: it is a hash, and no cookie can be made of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StoreKey {
     purpose: Purpose,
     digest: [u8; 32],
+}
+
+impl Hash for StoreKey {
+    /// A part of the digest, which is a hash already; not its beginning, by which the cache has chosen the
+    /// shard.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        if let Some(end) = self.digest.last_chunk() {
+            state.write_u64(u64::from_le_bytes(*end));
+        }
+    }
 }
 
 impl StoreKey {
     /// Reads what [`StoreKey::name`] wrote for this purpose.
     #[must_use]
     pub fn from_name(purpose: Purpose, name: &str) -> Option<Self> {
-        if name.len() != 43 {
-            return None;
-        }
-        let digest = URL_SAFE_NO_PAD.decode(name).ok()?.try_into().ok()?;
-        Some(Self { purpose, digest })
+        Some(Self { purpose, digest: decoded(name)? })
     }
 
     /// The key of a session's record, by its hash.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::overload::logins::{self, LoginLimits};
 use crate::session::cache::DEFAULT_BYTES;
 
 /// Where 64 is "wrong use of the command line" (`sysexits.h`, `EX_USAGE`).
@@ -100,6 +101,26 @@ pub struct ServeArguments {
         value_parser = size::parse
     )]
     session_cache_bytes: usize,
+    /// How many logins may begin per minute for one policy, on this replica
+    #[arg(
+        long,
+        value_name = "N",
+        env = "VESTIBULE_LOGINS_PER_POLICY",
+        default_value_t = logins::PER_POLICY,
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
+    logins_per_policy: u32,
+    /// How many of them may be of one client [default: 60]; with --client-address-header
+    #[arg(
+        long,
+        value_name = "N",
+        env = "VESTIBULE_LOGINS_PER_CLIENT",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
+    logins_per_client: Option<u32>,
+    /// The header in which the gateway tells the client's address, such as X-Real-IP; one that clients can set themselves is worse than none
+    #[arg(long, value_name = "NAME", env = "VESTIBULE_CLIENT_ADDRESS_HEADER")]
+    client_address_header: Option<String>,
     /// Accept http origins and issuers beyond loopback (for tests); with --kubernetes the operator's flag of this name counts
     #[arg(
         long,
@@ -236,6 +257,12 @@ pub struct Settings {
     pub store_wait_replicas: Option<u8>,
     /// How much memory the sessions that were read lately may take.
     pub session_cache_bytes: usize,
+    /// How many logins may begin per minute for one policy.
+    pub logins_per_policy: u32,
+    /// How many of them may be of one client; `None`: as is usual.
+    pub logins_per_client: Option<u32>,
+    /// The header in which the gateway tells the client's address; `None`: it does not.
+    pub client_address_header: Option<String>,
     /// Whether `http` is accepted beyond loopback.
     pub allow_insecure_issuers: bool,
     /// Where browsers arrive.
@@ -273,6 +300,9 @@ impl From<ServeArguments> for Settings {
             store: arguments.store,
             store_wait_replicas: arguments.store_wait_replicas,
             session_cache_bytes: arguments.session_cache_bytes,
+            logins_per_policy: arguments.logins_per_policy,
+            logins_per_client: arguments.logins_per_client,
+            client_address_header: arguments.client_address_header,
             allow_insecure_issuers: arguments.allow_insecure_issuers,
             browser_addr: arguments.browser_addr,
             check_addr: arguments.check_addr,
@@ -310,6 +340,9 @@ impl Settings {
             store: StoreSetting::Memory,
             store_wait_replicas: None,
             session_cache_bytes: DEFAULT_BYTES,
+            logins_per_policy: logins::PER_POLICY,
+            logins_per_client: None,
+            client_address_header: None,
             allow_insecure_issuers: false,
             browser_addr: free,
             check_addr: free,
@@ -349,6 +382,30 @@ impl Settings {
         }
     }
 
+    /// How many logins may begin.
+    ///
+    /// # Errors
+    /// Where the header is none, or a limit needs it and it is not given.
+    pub fn login_limits(&self) -> Result<LoginLimits, SettingsError> {
+        let wrong = |flag, message: &str| SettingsError { flag, message: message.to_owned() };
+        let header = match &self.client_address_header {
+            Some(name) => Some(name.parse().map_err(|_| {
+                let message = "is no name of a header: write one such as X-Real-IP";
+                wrong("--client-address-header", message)
+            })?),
+            None => None,
+        };
+        if header.is_none() && self.logins_per_client.is_some() {
+            return Err(wrong(
+                "--logins-per-client",
+                "goes with --client-address-header: give it, or remove the limit, clients are not \
+                 told apart",
+            ));
+        }
+        let per_client = self.logins_per_client.unwrap_or(logins::PER_CLIENT);
+        Ok(LoginLimits::new(self.logins_per_policy, per_client, header))
+    }
+
     /// Checks what can be checked before anything is opened or bound.
     ///
     /// # Errors
@@ -356,6 +413,7 @@ impl Settings {
     pub fn validate(&self) -> Result<(), SettingsError> {
         let wrong = |flag, message| Err(SettingsError { flag, message });
         self.source()?;
+        self.login_limits()?;
         for (flag, folder) in [("--policies", &self.policies), ("--secrets", &self.secrets)] {
             if let Some(folder) = folder.as_ref().filter(|folder| !folder.is_dir()) {
                 let path = folder.display();

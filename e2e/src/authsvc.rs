@@ -95,6 +95,12 @@ impl Authsvc {
         std::fs::rename(staged, self.policies.join(name)).expect("writable");
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Everything it has logged.
     #[must_use]
     pub fn log(&self) -> String {

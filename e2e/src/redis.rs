@@ -48,6 +48,12 @@ impl Redis {
         format!("redis://{}/0", self.address)
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Ends it as a power cut would.
     pub fn stop(&mut self) {
         self.process.kill();

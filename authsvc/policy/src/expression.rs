@@ -7,7 +7,9 @@
 
 mod check;
 mod claims;
+mod shared;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
@@ -41,14 +43,19 @@ static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
     Arc::new(env)
 });
 
-/// An expression over `claims`, compiled.
+/// An expression over `claims`, compiled. Cheap to clone; equal ones share what was made of them.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Expression {
+pub struct Expression(Arc<Compiled>);
+
+struct Compiled {
     source: String,
-    program: Arc<IdedExpr>,
+    program: IdedExpr,
     needs: Needs,
     max_weight: u64,
+    /// Of an expression that is `claims.NAME` and nothing else, as most header values are: the name.
+    /// Texts and lists of them need no evaluation then.
+    claim: Option<Box<str>>,
 }
 
 /// Why an expression has no answer for a user's claims. Never quotes them.
@@ -105,20 +112,13 @@ impl Expression {
         if source.len() > MAX_SOURCE {
             return Err(format!("is longer than {MAX_SOURCE} bytes; write a shorter expression"));
         }
-        let program = parse_apart(source)?;
-        let checked = check::check(&program)?;
-        Ok(Self {
-            source: source.to_owned(),
-            program: Arc::new(program),
-            needs: checked.needs,
-            max_weight: checked.max_weight,
-        })
+        shared::of(source, || Compiled::of(source)).map(Self)
     }
 
     /// The expression as written.
     #[must_use]
     pub fn source(&self) -> &str {
-        &self.source
+        &self.0.source
     }
 
     /// Whether the expression is true. An absent claim is an error, as is any other result.
@@ -138,53 +138,76 @@ impl Expression {
     /// # Errors
     /// See [`EvaluationError`]; the request must be refused, since a changed value could be
     /// somebody else's.
-    pub fn evaluate_string(&self, claims: &Map<String, Value>) -> Result<String, EvaluationError> {
+    pub fn evaluate_string<'c>(
+        &self,
+        claims: &'c Map<String, Value>,
+    ) -> Result<Cow<'c, str>, EvaluationError> {
+        if let Some(claim) = &self.0.claim
+            && self.0.needs.weigh_at_most(claims, self.0.max_weight)
+        {
+            match claims.get(&**claim) {
+                None => return Ok(Cow::Borrowed("")),
+                Some(Value::String(text)) => return checked_text(text).map(Cow::Borrowed),
+                Some(Value::Array(elements)) if elements.iter().all(Value::is_string) => {
+                    let texts = elements.iter().filter_map(Value::as_str);
+                    return joined(texts.map(|text| checked_text(text).map(Cow::Borrowed)))
+                        .map(Cow::Owned);
+                }
+                Some(_) => {}
+            }
+        }
         let value = match self.evaluate(claims) {
-            Err(EvaluationError::Failed(Failure::NoSuchKey)) => return Ok(String::new()),
+            Err(EvaluationError::Failed(Failure::NoSuchKey)) => return Ok(Cow::Borrowed("")),
             other => other?,
         };
-        let CelValue::List(elements) = value else {
-            return plain_text(&value);
-        };
-        let mut joined = String::new();
-        for (index, element) in elements.iter().enumerate() {
-            let text = plain_text(element)?;
-            if text.contains(',') {
-                return Err(EvaluationError::CommaInElement);
+        match value {
+            CelValue::List(elements) => {
+                joined(elements.iter().map(|element| plain_text(element).map(Cow::Owned)))
             }
-            if index > 0 {
-                joined.push(',');
-            }
-            joined.push_str(&text);
+            value => plain_text(&value),
         }
-        Ok(joined)
+        .map(Cow::Owned)
     }
 
     fn evaluate(&self, claims: &Map<String, Value>) -> Result<CelValue, EvaluationError> {
-        if !self.needs.weigh_at_most(claims, self.max_weight) {
+        if !self.0.needs.weigh_at_most(claims, self.0.max_weight) {
             return Err(EvaluationError::TooLarge);
         }
         // What check.rs admits does not panic as far as we know; a request must not be what finds
         // out otherwise.
         catch_unwind(AssertUnwindSafe(|| {
             let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
-            context.add_variable_as_val(check::CLAIMS, self.needs.convert(claims));
-            CelValue::resolve(&self.program, &context)
+            context.add_variable_as_val(check::CLAIMS, self.0.needs.convert(claims));
+            CelValue::resolve(&self.0.program, &context)
         }))
         .map_err(|_| EvaluationError::Failed(Failure::Other))?
         .map_err(|error| EvaluationError::Failed(failure(&error)))
     }
 }
 
+impl Compiled {
+    fn of(source: &str) -> Result<Self, String> {
+        let program = parse_apart(source)?;
+        let checked = check::check(&program)?;
+        Ok(Self {
+            source: source.to_owned(),
+            claim: check::only_claim(&program).map(Into::into),
+            program,
+            needs: checked.needs,
+            max_weight: checked.max_weight,
+        })
+    }
+}
+
 impl fmt::Debug for Expression {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("Expression").field(&self.source).finish()
+        formatter.debug_tuple("Expression").field(&self.0.source).finish()
     }
 }
 
 impl PartialEq for Expression {
     fn eq(&self, other: &Self) -> bool {
-        self.source == other.source
+        self.0.source == other.0.source
     }
 }
 
@@ -200,7 +223,7 @@ impl TryFrom<String> for Expression {
 
 impl From<Expression> for String {
     fn from(expression: Expression) -> Self {
-        expression.source
+        expression.0.source.clone()
     }
 }
 
@@ -251,6 +274,24 @@ fn failure(error: &ExecutionError) -> Failure {
     }
 }
 
+/// The elements with commas between them.
+fn joined<'t>(
+    elements: impl Iterator<Item = Result<Cow<'t, str>, EvaluationError>>,
+) -> Result<String, EvaluationError> {
+    let mut joined = String::new();
+    for (index, text) in elements.enumerate() {
+        let text = text?;
+        if text.contains(',') {
+            return Err(EvaluationError::CommaInElement);
+        }
+        if index > 0 {
+            joined.push(',');
+        }
+        joined.push_str(&text);
+    }
+    Ok(joined)
+}
+
 fn plain_text(value: &CelValue) -> Result<String, EvaluationError> {
     let text = match value {
         CelValue::Null => String::new(),
@@ -261,7 +302,18 @@ fn plain_text(value: &CelValue) -> Result<String, EvaluationError> {
         CelValue::Float(number) => number.to_string(),
         _ => return Err(EvaluationError::NotText),
     };
-    if text.chars().any(char::is_control) || text.starts_with(' ') || text.ends_with(' ') {
+    checked_text(&text)?;
+    Ok(text)
+}
+
+fn checked_text(text: &str) -> Result<&str, EvaluationError> {
+    // Most are ASCII, which needs no decoding.
+    let has_control = if text.is_ascii() {
+        text.bytes().any(|byte| byte.is_ascii_control())
+    } else {
+        text.chars().any(char::is_control)
+    };
+    if has_control || text.starts_with(' ') || text.ends_with(' ') {
         return Err(EvaluationError::Unprintable);
     }
     if !text.is_ascii() {

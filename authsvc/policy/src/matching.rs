@@ -109,7 +109,7 @@ impl RouteTable {
     ///
     /// # Errors
     /// [`PathError::Ambiguous`] where they do not.
-    pub fn find_for(&self, method: &str, target: &Target) -> Result<Option<usize>, PathError> {
+    pub fn find_for(&self, method: &str, target: &Target<'_>) -> Result<Option<usize>, PathError> {
         let found = self.find(method, target.path.as_str());
         match &target.decoded {
             Some(decoded) if self.find(method, decoded.as_str()) != found => {

@@ -135,6 +135,10 @@ impl Origin {
     /// scheme's default port, also where the gateway itself is spoken to by plain HTTP.
     #[must_use]
     pub fn matches_host(&self, host_header: &str) -> bool {
+        // Most spell it as we do. What is canonical is so once more.
+        if host_header == self.host {
+            return self.port == self.scheme.default_port();
+        }
         canonical_host(host_header).is_some_and(|(host, port)| {
             host == self.host && port.unwrap_or(self.scheme.default_port()) == self.port
         })

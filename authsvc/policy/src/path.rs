@@ -4,6 +4,7 @@
 //! another way than the next one opens a hole. So nothing is normalised here: what is not canonical
 //! is refused, and what is accepted has one meaning. This module must never repair a path.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -60,15 +61,15 @@ pub enum PathError {
 /// A path in the one form that rules are compared with: canonical encodings decoded, admitted ones
 /// (`%2F`, `%25`) kept. Made for comparing only, never to be sent anywhere.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct CanonicalPath(String);
+pub struct CanonicalPath<'a>(Cow<'a, str>);
 
-impl CanonicalPath {
+impl<'a> CanonicalPath<'a> {
     /// Reads a path alone, as rules are written: no query, no exceptions.
     ///
     /// # Errors
     /// What [`parse_target`] refuses; a `?` is [`PathError::NonCanonicalEncoding`], since a path
     /// has it neither raw nor encoded.
-    pub fn parse(path: &str) -> Result<Self, PathError> {
+    pub fn parse(path: &'a str) -> Result<Self, PathError> {
         if path.contains('?') {
             return Err(PathError::NonCanonicalEncoding);
         }
@@ -82,7 +83,7 @@ impl CanonicalPath {
     }
 }
 
-impl fmt::Display for CanonicalPath {
+impl fmt::Display for CanonicalPath<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
     }
@@ -90,16 +91,16 @@ impl fmt::Display for CanonicalPath {
 
 /// A request target in origin-form (RFC 9112, section 3.2.1), taken apart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Target {
+pub struct Target<'a> {
     /// The path, for comparing.
-    pub path: CanonicalPath,
+    pub path: CanonicalPath<'a>,
     /// Where the path uses an admitted encoding: how it reads to an app that decodes `%2F` and
     /// `%25` and cuts `;parameters` off.
-    pub decoded: Option<CanonicalPath>,
+    pub decoded: Option<CanonicalPath<'a>>,
     /// The query as sent, without its `?`. Rules never see it.
-    pub query: Option<String>,
+    pub query: Option<&'a str>,
     /// The whole target as sent.
-    pub raw: String,
+    pub raw: &'a str,
 }
 
 /// The encodings that canonical paths do not have but apps need, by prefix.
@@ -136,10 +137,8 @@ impl Exceptions {
         for (index, exception) in paths.admit.iter().enumerate() {
             let field = format!("spec.paths.admit[{index}]");
             match CanonicalPath::parse(&exception.prefix) {
-                Ok(CanonicalPath(mut prefix)) => {
-                    if prefix.ends_with('/') {
-                        prefix.pop();
-                    }
+                Ok(CanonicalPath(prefix)) => {
+                    let prefix = prefix.strip_suffix('/').unwrap_or(&prefix).to_owned();
                     let admits = |encoding| exception.encodings.contains(&encoding);
                     let encodings = Encodings {
                         slash: admits(AdmittedEncoding::EncodedSlash),
@@ -185,7 +184,7 @@ impl Exceptions {
 ///
 /// # Errors
 /// See [`PathError`].
-pub fn parse_target(target: &str, exceptions: &Exceptions) -> Result<Target, PathError> {
+pub fn parse_target<'a>(target: &'a str, exceptions: &Exceptions) -> Result<Target<'a>, PathError> {
     let (path, query) = match target.split_once('?') {
         Some((path, query)) => (path, Some(query)),
         None => (target, None),
@@ -213,20 +212,15 @@ pub fn parse_target(target: &str, exceptions: &Exceptions) -> Result<Target, Pat
         return Err(PathError::Semicolon);
     }
     let decoded = if spelled.slash || spelled.percent || spelled.semicolon {
-        Some(CanonicalPath(decoded_form(&spelled.text)?))
+        Some(CanonicalPath(decoded_form(&spelled.text)?.into()))
     } else {
         None
     };
-    Ok(Target {
-        path: CanonicalPath(spelled.text),
-        decoded,
-        query: query.map(str::to_owned),
-        raw: target.to_owned(),
-    })
+    Ok(Target { path: CanonicalPath(spelled.text), decoded, query, raw: target })
 }
 
-struct Spelled {
-    text: String,
+struct Spelled<'a> {
+    text: Cow<'a, str>,
     slash: bool,
     percent: bool,
     semicolon: bool,
@@ -234,9 +228,16 @@ struct Spelled {
 
 /// Decodes what may be decoded in every canonical path and keeps `%2F` and `%25`, so that each
 /// path has one form. No delimiter can appear by decoding, and no `%` but those two.
-fn spelled_form(path: &str) -> Result<Spelled, PathError> {
+fn spelled_form(path: &str) -> Result<Spelled<'_>, PathError> {
+    let semicolon = path.contains(';');
+    if !path.contains('%') {
+        if path.contains('\\') {
+            return Err(PathError::Backslash);
+        }
+        return Ok(Spelled { text: path.into(), slash: false, percent: false, semicolon });
+    }
     let mut text = Vec::with_capacity(path.len());
-    let (mut slash, mut percent, mut semicolon) = (false, false, false);
+    let (mut slash, mut percent) = (false, false);
     let mut bytes = path.bytes();
     while let Some(byte) = bytes.next() {
         match byte {
@@ -259,10 +260,6 @@ fn spelled_form(path: &str) -> Result<Spelled, PathError> {
                 }
             }
             b'\\' => return Err(PathError::Backslash),
-            b';' => {
-                semicolon = true;
-                text.push(byte);
-            }
             _ => text.push(byte),
         }
     }
@@ -271,7 +268,7 @@ fn spelled_form(path: &str) -> Result<Spelled, PathError> {
     if text.chars().any(char::is_control) {
         return Err(PathError::NonCanonicalEncoding);
     }
-    Ok(Spelled { text, slash, percent, semicolon })
+    Ok(Spelled { text: text.into(), slash, percent, semicolon })
 }
 
 /// How an app reads a path that uses admitted encodings: `%2F` is a slash, `%25` a percent sign,

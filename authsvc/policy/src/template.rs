@@ -168,7 +168,8 @@ fn canonical(segment: &str) -> Result<String, String> {
     if segment.is_empty() {
         return Err("remove the empty segment".to_owned());
     }
-    let path = CanonicalPath::parse(&format!("/{segment}"))
+    let path = format!("/{segment}");
+    let path = CanonicalPath::parse(&path)
         .map_err(|why| format!("{why}; write a canonical path, such as /documents/{{id}}"))?;
     Ok(path.as_str().trim_start_matches('/').to_owned())
 }

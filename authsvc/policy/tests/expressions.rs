@@ -30,7 +30,8 @@ fn truth(source: &str) -> Result<bool, EvaluationError> {
 }
 
 fn text(source: &str) -> Result<String, EvaluationError> {
-    Expression::parse(source).expect(source).evaluate_string(&user())
+    let text = Expression::parse(source).expect(source).evaluate_string(&user())?.into_owned();
+    Ok(text)
 }
 
 #[test]
@@ -329,6 +330,24 @@ fn expressions_are_shared_between_threads_and_compared_by_source() {
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
+
+    #[test]
+    fn one_claim_alone_is_what_it_is_within_a_larger_expression(
+        value in prop_oneof![
+            Just(json!(null)), any::<bool>().prop_map(|b| json!(b)), any::<i64>().prop_map(|n| json!(n)),
+            ".{0,12}".prop_map(|text| json!(text)), "[ -~]{0,80}".prop_map(|text| json!(text)),
+            prop::collection::vec("[a-z,]{0,3}", 0..3).prop_map(|list| json!(list)),
+            Just(json!({"b": 1})),
+        ],
+        absent in any::<bool>(),
+    ) {
+        let user = if absent { claims(json!({})) } else { claims(json!({"a": value})) };
+        let wrapped = Expression::parse("true ? claims.a : claims.a").unwrap();
+        for alone in ["claims.a", "claims['a']"] {
+            let alone = Expression::parse(alone).unwrap();
+            prop_assert_eq!(alone.evaluate_string(&user), wrapped.evaluate_string(&user));
+        }
+    }
 
     #[test]
     fn no_source_and_no_claims_make_it_panic(

@@ -1,10 +1,10 @@
 //! `GET /policies`: what runs, line by line, for the operator to compare with what it handed over.
 //!
-//! A line is told when the reader takes it: nothing is buffered but what is left of one comparison
-//! with what was told before, and a reader that takes nothing is cut off by the connection's own
-//! limit. Nothing of a policy is shown but its name, version and state.
+//! A line is made when the reader takes it: nothing is kept but the names of what changed, and a reader
+//! that takes nothing is cut off by the connection's own limit. Nothing of a policy is shown but its
+//! name, version and state.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,7 @@ use vestibule_policy::model::PolicyId;
 
 use super::{AdminToken, answer};
 use crate::app::App;
+use crate::news::Reader;
 use crate::oidc::ProviderState;
 use crate::policies::RunningPolicy;
 
@@ -79,13 +80,6 @@ async fn policies(State(shared): State<Shared>, headers: HeaderMap) -> Response 
     (headers, Body::from_stream(lines)).into_response()
 }
 
-/// What a reader was told of a policy.
-struct Told {
-    running: Arc<RunningPolicy>,
-    provider: Option<Arc<ProviderState>>,
-    round: u64,
-}
-
 enum Line {
     Policy(Arc<RunningPolicy>, Option<Arc<ProviderState>>),
     Removed(PolicyId),
@@ -93,39 +87,42 @@ enum Line {
     Heartbeat,
 }
 
+/// What a reader is to be told.
+enum Due {
+    /// What this policy is now.
+    Policy(Arc<PolicyId>),
+    Synced,
+    Heartbeat,
+}
+
 /// One reader.
 struct Follower {
     app: Arc<App>,
-    policies: watch::Receiver<u64>,
-    providers: watch::Receiver<u64>,
+    policies: Reader<Arc<PolicyId>>,
+    providers: Reader<Arc<PolicyId>>,
     draining: watch::Receiver<bool>,
     heartbeat: Interval,
-    told: HashMap<PolicyId, Told>,
-    round: u64,
     synced: bool,
-    due: VecDeque<Line>,
+    due: VecDeque<Due>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Follower {
     fn new(shared: &Shared, permit: OwnedSemaphorePermit, heartbeat: Duration) -> Self {
-        let mut policies = shared.app.policies.changes();
-        // What is there already is a change to whoever was told nothing.
-        policies.mark_changed();
         let mut heartbeat = interval_at(Instant::now() + heartbeat, heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self {
-            policies,
+        let mut follower = Self {
+            policies: shared.app.policies.changes(),
             providers: shared.app.policies.providers().state_changes(),
             app: Arc::clone(&shared.app),
             draining: shared.draining.clone(),
             heartbeat,
-            told: HashMap::new(),
-            round: 0,
             synced: false,
             due: VecDeque::new(),
             _permit: permit,
-        }
+        };
+        follower.sync();
+        follower
     }
 
     /// The next lines; `None` when the service ends.
@@ -135,59 +132,51 @@ impl Follower {
                 () = async { drop(self.draining.wait_for(|draining| *draining).await) } => {
                     return None;
                 }
-                _ = self.heartbeat.tick() => self.due.push_back(Line::Heartbeat),
-                changed = self.policies.changed() => {
-                    changed.ok()?;
-                    self.compare();
-                }
-                changed = self.providers.changed() => {
-                    changed.ok()?;
-                    self.compare();
-                }
+                _ = self.heartbeat.tick() => self.due.push_back(Due::Heartbeat),
+                changed = self.policies.next() => self.note(changed),
+                changed = self.providers.next() => self.note(changed),
             }
         }
         let count = self.due.len().min(LINES_PER_CHUNK);
-        let text: String = self.due.drain(..count).map(Line::render).collect();
-        Some(text.into())
+        let due: Vec<Due> = self.due.drain(..count).collect();
+        self.due.shrink_to(self.due.len() + LINES_PER_CHUNK);
+        Some(due.into_iter().map(|due| self.line(due).render()).collect::<String>().into())
     }
 
-    /// Finds what the reader was not told yet.
-    fn compare(&mut self) {
-        // Before the first load nothing that runs is known, not even that it is nothing.
+    /// Notes what the reader was not told yet.
+    fn note(&mut self, changed: HashSet<Arc<PolicyId>>) {
+        if self.synced {
+            self.due.extend(changed.into_iter().map(Due::Policy));
+        } else {
+            self.sync();
+        }
+    }
+
+    /// Notes everything, once. Before the first load nothing that runs is known, not even that it is
+    /// nothing.
+    fn sync(&mut self) {
         if !self.app.policies.is_loaded() {
             return;
         }
-        self.policies.borrow_and_update();
-        self.providers.borrow_and_update();
-        self.round += 1;
-        let round = self.round;
-        for running in self.app.policies.running() {
-            let provider = running.live.as_ref().map(|live| live.provider.state());
-            if let Some(told) = self.told.get_mut(&running.id) {
-                told.round = round;
-                let same_provider = match (&told.provider, &provider) {
-                    (Some(told), Some(now)) => Arc::ptr_eq(told, now),
-                    (None, None) => true,
-                    _ => false,
-                };
-                if same_provider && Arc::ptr_eq(&told.running, &running) {
-                    continue;
+        // They are among all.
+        drop((self.policies.take(), self.providers.take()));
+        let all = self.app.policies.running().into_iter();
+        self.due.extend(all.map(|running| Due::Policy(Arc::clone(&running.id))));
+        self.due.push_back(Due::Synced);
+        self.synced = true;
+    }
+
+    fn line(&self, due: Due) -> Line {
+        match due {
+            Due::Policy(id) => match self.app.policies.running_one(&id) {
+                Some(running) => {
+                    let provider = running.live.as_ref().map(|live| live.provider.state());
+                    Line::Policy(running, provider)
                 }
-            }
-            self.due.push_back(Line::Policy(Arc::clone(&running), provider.clone()));
-            self.told.insert(running.id.clone(), Told { running, provider, round });
-        }
-        let due = &mut self.due;
-        self.told.retain(|id, told| {
-            let known = told.round == round;
-            if !known {
-                due.push_back(Line::Removed(id.clone()));
-            }
-            known
-        });
-        if !self.synced {
-            self.synced = true;
-            self.due.push_back(Line::Synced);
+                None => Line::Removed(PolicyId::clone(&id)),
+            },
+            Due::Synced => Line::Synced,
+            Due::Heartbeat => Line::Heartbeat,
         }
     }
 }

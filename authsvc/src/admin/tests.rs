@@ -27,6 +27,7 @@ pub(super) fn app() -> Arc<App> {
         clock,
         random,
         metrics: Metrics::new(),
+        overload: crate::overload::Overload::default(),
     })
 }
 

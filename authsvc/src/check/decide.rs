@@ -94,7 +94,7 @@ impl Refusal {
 
 /// Whether the session must be read at all. Never for what passes or fails without one.
 #[must_use]
-pub fn needs_session(rule: &CompiledRoute, request: &CheckRequest) -> bool {
+pub fn needs_session(rule: &CompiledRoute, request: &CheckRequest<'_>) -> bool {
     matches!(rule.access, Access::Session | Access::Optional) && !request.facts.preflight
 }
 
@@ -105,7 +105,7 @@ pub fn decide(
     policy: &CompiledPolicy,
     rule: &CompiledRoute,
     forwards: UpstreamAuthorization,
-    request: &CheckRequest,
+    request: &CheckRequest<'_>,
     session: Option<&Session>,
     now: Timestamp,
 ) -> Decision {
@@ -209,11 +209,11 @@ fn is_renewable(session: &Session, end: Timestamp) -> bool {
     session.refresh_token.is_some() && end > session.tokens_issued_at
 }
 
-fn unauthenticated(rule: &CompiledRoute, request: &CheckRequest) -> Refusal {
+fn unauthenticated(rule: &CompiledRoute, request: &CheckRequest<'_>) -> Refusal {
     Refusal::Unauthenticated(goes_to_login(rule, request))
 }
 
 /// Whether what the request lacks is to be had by sending the browser for it.
-pub(super) fn goes_to_login(rule: &CompiledRoute, request: &CheckRequest) -> bool {
+pub(super) fn goes_to_login(rule: &CompiledRoute, request: &CheckRequest<'_>) -> bool {
     rule.unauthenticated == Unauthenticated::Auto && request.facts.is_navigation()
 }

@@ -20,7 +20,7 @@ use crate::app::App;
 use crate::caller::{self, Caller, CallerError};
 use crate::clock::Timestamp;
 use crate::oidc::BearerToken;
-use crate::policies::{LiveAuthority, LivePolicy};
+use crate::policies::{LiveAuthority, LivePolicy, LiveRule};
 use crate::session::elevation::{self, Judgement};
 use crate::session::refresh::Refreshed;
 use crate::session::service::Loaded;
@@ -34,8 +34,8 @@ pub(super) struct Below<'a> {
     pub(super) app: &'a App,
     pub(super) policy: &'a Arc<LivePolicy>,
     pub(super) authority: &'a Arc<LiveAuthority>,
-    pub(super) rule: &'a CompiledRoute,
-    pub(super) request: &'a CheckRequest,
+    pub(super) rule: LiveRule<'a>,
+    pub(super) request: &'a CheckRequest<'a>,
 }
 
 /// The token that goes upstream.
@@ -68,7 +68,7 @@ enum Lacking {
 /// Why it does not pass.
 pub(super) async fn evaluate(below: Below<'_>) -> Outcome {
     let Below { app, policy, rule, request, .. } = below;
-    let caller = caller::of(app, policy, &request.cookies, &request.authorization).await;
+    let caller = caller::of(app, policy, request.cookies, &request.authorization).await;
     let caller = caller.map_err(|error| below.unknown(&error))?;
     let now = app.clock.now();
     let Some(caller) = caller else {
@@ -77,7 +77,7 @@ pub(super) async fn evaluate(below: Below<'_>) -> Outcome {
     };
     let granted = match &caller {
         Caller::Bearer(token) => {
-            meets(rule, token, now)?;
+            meets(&rule, token, now)?;
             below.of_bearer(&caller, token, now)
         }
         Caller::Session(session) => {
@@ -127,7 +127,7 @@ impl Below<'_> {
         let Self { app, policy, rule, request, .. } = *self;
         let forwards = UpstreamAuthorization::None;
         let known = session.map(|session| &*session.session);
-        match decide::decide(&policy.compiled, rule, forwards, request, known, now) {
+        match decide::decide(&policy.compiled, &rule, forwards, request, known, now) {
             Decision::Allow(identity) => {
                 if let Some(session) = session
                     && decide::is_refresh_due(forwards, &session.session, now, jitter(session))
@@ -189,7 +189,7 @@ impl Below<'_> {
     fn in_cookies<'c>(&self, caller: &Caller, now: Timestamp) -> Result<Granted<'c>, Lacking> {
         let Self { policy, authority, request, .. } = *self;
         let key = caller.key(policy);
-        let found = elevation_cookies::read(policy, authority, &key, &request.cookies, now);
+        let found = elevation_cookies::read(policy, authority, &key, request.cookies, now);
         // It could be no other's, since it opens for the caller's key alone; nothing rests on that.
         let found = found
             .filter(|found| found.subject == caller.subject() && found.issuer == caller.issuer());
@@ -250,7 +250,7 @@ impl Below<'_> {
             Refusal::InsufficientScope { scopes }
         } else {
             let advice = Advice { base: self.authority.compiled.base.clone(), scopes };
-            Refusal::MediationAdvised(advice, decide::goes_to_login(self.rule, self.request))
+            Refusal::MediationAdvised(advice, decide::goes_to_login(&self.rule, self.request))
         })
     }
 }

@@ -8,9 +8,8 @@ mod traefik;
 
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
-use http::header::{CACHE_CONTROL, HeaderValue, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER, UPGRADE};
 use http::{HeaderMap, Method, StatusCode};
-use vestibule_policy::origin::canonical_host;
 use vestibule_policy::path::parse_target;
 
 use super::decide::Refusal;
@@ -41,6 +40,10 @@ const COMMON: [&str; 15] = [
     "x-moz",
 ];
 
+static HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
 /// A gateway's way of asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
@@ -51,10 +54,10 @@ pub enum Dialect {
 }
 
 /// The original request as a dialect states it, still unchecked.
-struct Stated {
-    method: String,
-    host: String,
-    target: String,
+struct Stated<'a> {
+    method: &'a str,
+    host: &'a str,
+    target: &'a str,
 }
 
 impl Dialect {
@@ -77,7 +80,7 @@ impl Dialect {
         }
     }
 
-    const fn own_headers(self) -> &'static [&'static str] {
+    fn own_headers(self) -> &'static [HeaderName] {
         match self {
             Self::Nginx => &nginx::HEADERS,
             Self::Traefik => &traefik::HEADERS,
@@ -89,17 +92,20 @@ impl Dialect {
     /// # Errors
     /// [`Refusal::Forbidden`] where a header is missing, repeated, aliased or does not parse, where
     /// the host is not the policy's, or where the path is not canonical.
-    pub fn parse(self, headers: &HeaderMap, policy: &LivePolicy) -> Result<CheckRequest, Refusal> {
+    pub fn parse<'a>(
+        self,
+        headers: &'a HeaderMap,
+        policy: &'a LivePolicy,
+    ) -> Result<CheckRequest<'a>, Refusal> {
         self.refuse_aliases(headers, policy)?;
         refuse_tunnels(headers)?;
         let stated = match self {
             Self::Nginx => nginx::read(headers)?,
             Self::Traefik => traefik::read(headers)?,
         };
-        let method = method(&stated.method)?;
-        canonical_host(&stated.host).ok_or(Refusal::Forbidden("host"))?;
-        let origin = policy.origin_for(&stated.host).ok_or(Refusal::Forbidden("host"))?.clone();
-        let target = parse_target(&stated.target, &policy.compiled.paths)
+        let method = method(stated.method)?;
+        let origin = policy.origin_for(stated.host).ok_or(Refusal::Forbidden("host"))?;
+        let target = parse_target(stated.target, &policy.compiled.paths)
             .map_err(|_| Refusal::Forbidden("path"))?;
         Ok(CheckRequest {
             origin,
@@ -115,7 +121,7 @@ impl Dialect {
     fn refuse_aliases(self, headers: &HeaderMap, policy: &LivePolicy) -> Result<(), Refusal> {
         let ours = |folded: &str| {
             COMMON.contains(&folded)
-                || self.own_headers().contains(&folded)
+                || self.own_headers().iter().any(|own| own == folded)
                 || folded == policy.compiled.csrf_header
                 || policy.compiled.upstream_headers.iter().any(|name| name == folded)
         };
@@ -138,7 +144,7 @@ impl Dialect {
     pub fn render_refusal(
         self,
         policy: &LivePolicy,
-        request: Option<&CheckRequest>,
+        request: Option<&CheckRequest<'_>>,
         refusal: Refusal,
     ) -> Response {
         let challenge = challenge(policy, request, &refusal);
@@ -158,7 +164,7 @@ impl Dialect {
 /// comes after it past the check.
 fn refuse_tunnels(headers: &HeaderMap) -> Result<(), Refusal> {
     let other = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"websocket");
-    if headers.contains_key("http2-settings") || headers.get_all("upgrade").iter().any(other) {
+    if headers.contains_key(&HTTP2_SETTINGS) || headers.get_all(UPGRADE).iter().any(other) {
         return Err(Refusal::Forbidden("upgrade"));
     }
     Ok(())
@@ -177,8 +183,9 @@ fn method(text: &str) -> Result<Method, Refusal> {
 /// close the connection.
 #[must_use]
 pub fn allow(headers: HeaderMap) -> Response {
-    let mut response = bare(StatusCode::OK);
-    response.headers_mut().extend(headers);
+    let mut response = Response::new(Body::empty());
+    *response.headers_mut() = headers;
+    response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
     response
 }
 
@@ -187,7 +194,7 @@ pub fn allow(headers: HeaderMap) -> Response {
 pub fn bare(status: StatusCode) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
     response
 }
 
@@ -211,7 +218,7 @@ pub fn unavailable(dialect: Dialect, kind: &'static str) -> Response {
 /// What a refused client is told that it lacks.
 fn challenge(
     policy: &LivePolicy,
-    request: Option<&CheckRequest>,
+    request: Option<&CheckRequest<'_>>,
     refusal: &Refusal,
 ) -> Option<Challenge> {
     match refusal {
@@ -238,15 +245,15 @@ fn challenge(
 }
 
 /// Where the authority of a request describes itself to those who bring tokens.
-fn metadata(policy: &LivePolicy, request: Option<&CheckRequest>) -> Option<String> {
+fn metadata(policy: &LivePolicy, request: Option<&CheckRequest<'_>>) -> Option<String> {
     policy.compiled.bearer.as_ref()?;
     let request = request?;
     let authority = policy.authority_for(&request.target).ok()??;
-    Some(metadata_url(&request.origin, &authority.compiled.base))
+    Some(metadata_url(request.origin, &authority.compiled.base))
 }
 
 /// The one value of a header that the gateway always sets.
-fn stated<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, Refusal> {
+fn stated<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a str, Refusal> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (Some(value), None) => value.to_str().map_err(|_| Refusal::Forbidden("header")),
@@ -256,14 +263,10 @@ fn stated<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, Refusal> {
 
 fn see_other(location: &str) -> Response {
     match HeaderValue::from_str(location) {
-        Ok(value) => (
-            StatusCode::FOUND,
-            [
-                (http::header::LOCATION, value),
-                (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-            ],
-        )
-            .into_response(),
+        Ok(value) => {
+            (StatusCode::FOUND, [(http::header::LOCATION, value), (CACHE_CONTROL, NO_STORE)])
+                .into_response()
+        }
         Err(_) => bare(StatusCode::FORBIDDEN),
     }
 }

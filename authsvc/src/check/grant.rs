@@ -4,15 +4,17 @@
 //! client's copy cannot survive at any gateway.
 
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, COOKIE, HeaderValue};
 use vestibule_policy::model::{CompiledRoute, UpstreamAuthorization};
 
 use super::decide::Refusal;
 use super::request::CheckRequest;
 use crate::clock::Timestamp;
-use crate::policies::LivePolicy;
+use crate::policies::{LivePolicy, LiveRule};
 use crate::session::{Claims, Session};
 use crate::token::Token;
+
+const EMPTY: HeaderValue = HeaderValue::from_static("");
 
 /// Whose identity goes to the app.
 #[derive(Clone, Copy)]
@@ -35,37 +37,34 @@ pub enum Identity<'a> {
 /// refuses the request rather than reaching the app in another shape.
 pub fn headers(
     policy: &LivePolicy,
-    rule: &CompiledRoute,
-    request: &CheckRequest,
+    rule: LiveRule<'_>,
+    request: &CheckRequest<'_>,
     identity: Option<Identity<'_>>,
     now: Timestamp,
 ) -> Result<HeaderMap, Refusal> {
-    let names = &policy.compiled.upstream_headers;
-    let mut headers = HeaderMap::with_capacity(names.len() + 3);
+    let names = &policy.upstream_header_names;
+    // These, `Authorization`, `Cookie`, and those that the server adds.
+    let mut headers = HeaderMap::with_capacity(names.len() + 5);
     for name in names {
-        let name = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| Refusal::Forbidden("header_name"))?;
-        headers.insert(name, HeaderValue::from_static(""));
+        headers.insert(name, EMPTY);
     }
-    headers.insert(AUTHORIZATION, HeaderValue::from_static(""));
+    headers.insert(AUTHORIZATION, EMPTY);
     let rest = request.cookies.without_ours(&policy.compiled.session.cookie_name);
-    headers.insert(COOKIE, value(&rest)?);
+    headers.insert(COOKIE, value(rest)?);
     if let Some(identity) = identity {
         let (authorization, claims) = match identity {
             Identity::Session(session) => {
-                (authorization(policy, rule, request, session, now)?, &session.claims)
+                (authorization(policy, &rule, request, session, now)?, &session.claims)
             }
             Identity::Below { claims, token } => (bearer(token)?, claims),
         };
         headers.insert(AUTHORIZATION, authorization);
-        for header in &rule.upstream.headers {
+        for (name, header) in rule.header_names.iter().zip(&rule.upstream.headers) {
             let text = header
                 .value
                 .evaluate_string(claims)
                 .map_err(|_| Refusal::Forbidden("header_value"))?;
-            let name = HeaderName::from_bytes(header.name.as_bytes())
-                .map_err(|_| Refusal::Forbidden("header_name"))?;
-            headers.insert(name, value(&text)?);
+            headers.insert(name, value(text.into_owned())?);
         }
     }
     Ok(headers)
@@ -74,13 +73,13 @@ pub fn headers(
 fn authorization(
     policy: &LivePolicy,
     rule: &CompiledRoute,
-    request: &CheckRequest,
+    request: &CheckRequest<'_>,
     session: &Session,
     now: Timestamp,
 ) -> Result<HeaderValue, Refusal> {
     let signed;
     let token = match rule.upstream.authorization {
-        UpstreamAuthorization::None => return Ok(HeaderValue::from_static("")),
+        UpstreamAuthorization::None => return Ok(EMPTY),
         UpstreamAuthorization::AccessToken => &session.access_token,
         UpstreamAuthorization::IdToken => &session.id_token,
         UpstreamAuthorization::IdentityJwt => {
@@ -95,12 +94,16 @@ fn authorization(
 }
 
 fn bearer(token: &Token) -> Result<HeaderValue, Refusal> {
-    let mut value = value(&format!("Bearer {}", token.expose()))?;
+    let mut value = value(["Bearer ", token.expose()].concat())?;
     value.set_sensitive(true);
     Ok(value)
 }
 
 /// Bytes beyond ASCII pass (other apps' cookies have them), control characters do not.
-fn value(text: &str) -> Result<HeaderValue, Refusal> {
-    HeaderValue::from_bytes(text.as_bytes()).map_err(|_| Refusal::Forbidden("header_value"))
+fn value(text: String) -> Result<HeaderValue, Refusal> {
+    if text.is_empty() {
+        return Ok(EMPTY);
+    }
+    // Taken over as it is, not copied.
+    HeaderValue::try_from(text).map_err(|_| Refusal::Forbidden("header_value"))
 }

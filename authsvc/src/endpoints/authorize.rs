@@ -37,7 +37,7 @@ struct Call<'a> {
     app: &'a App,
     site: &'a Site,
     authority: &'a Arc<LiveAuthority>,
-    cookies: &'a Cookies,
+    cookies: Cookies<'a>,
     asked: &'a Asked,
 }
 
@@ -62,8 +62,7 @@ pub async fn authorize(
         }
     };
     let cookies = Cookies::from_headers(&headers);
-    let call =
-        Call { app: &app, site: &site, authority: &authority, cookies: &cookies, asked: &asked };
+    let call = Call { app: &app, site: &site, authority: &authority, cookies, asked: &asked };
     // Whatever the answer is: cookies that were renewed on the way are to be kept.
     let mut set_cookies = Vec::new();
     let mut response = if navigation {

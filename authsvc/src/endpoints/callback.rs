@@ -81,13 +81,13 @@ pub async fn callback(
     let Some(answer) = Answer::read(&query.unwrap_or_default()) else {
         return Failure::Malformed.into_response(&app, &site);
     };
-    let result = match take(&app, &site, &cookies, &answer).await {
+    let result = match take(&app, &site, cookies, &answer).await {
         // Nothing was taken: the browser may come back with the same answer, and its cookie.
         Err(failure @ (Failure::Store | Failure::Provider(_))) => {
             return failure.into_response(&app, &site);
         }
         Err(failure) => Err(failure),
-        Ok(taken) => finish(&app, &site, &cookies, &answer, taken).await,
+        Ok(taken) => finish(&app, &site, cookies, &answer, taken).await,
     };
     let mut response = result.unwrap_or_else(|failure| failure.into_response(&app, &site));
     append_cookie(&mut response, &expired_cookie(&answer.suffix));
@@ -129,7 +129,7 @@ impl Answer {
 async fn take(
     app: &App,
     site: &Site,
-    cookies: &Cookies,
+    cookies: Cookies<'_>,
     answer: &Answer,
 ) -> Result<Taken, Failure> {
     let policy = &site.policy;
@@ -145,7 +145,7 @@ async fn take(
 async fn finish(
     app: &App,
     site: &Site,
-    cookies: &Cookies,
+    cookies: Cookies<'_>,
     answer: &Answer,
     taken: Taken,
 ) -> Result<Response, Failure> {

@@ -158,6 +158,6 @@ fn not_found() -> Response {
 }
 
 /// Whether the browser has something that says that there is a session.
-fn believes_in_a_session(cookies: &Cookies) -> bool {
+fn believes_in_a_session(cookies: Cookies<'_>) -> bool {
     cookies.names_with_prefix(END_COOKIE).any(|name| name == END_COOKIE)
 }

@@ -7,9 +7,11 @@
 //! leads to the authority's endpoint.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Extension, RawQuery, State};
 use axum::response::Response;
+use http::header::RETRY_AFTER;
 use http::{HeaderMap, Method, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use vestibule_policy::model::{Access, CompiledLogin, CompiledRoute};
@@ -40,6 +42,8 @@ pub(super) enum Lacking {
 /// Why no login was started.
 enum Failure {
     BadReturnTo,
+    /// For this time.
+    TooMany(Duration),
     Store,
     Provider(OidcError),
 }
@@ -57,7 +61,8 @@ pub async fn login(
     let Some(return_to) = return_path(&query.unwrap_or_default(), &site.policy) else {
         return Failure::BadReturnTo.into_response(&app, &site, navigation);
     };
-    lead_to(&app, &site, &cookies, Wanted { return_to, navigation, login: None }).await
+    let wanted = Wanted { return_to, navigation, login: None, headers: &headers };
+    lead_to(&app, &site, cookies, wanted).await
 }
 
 /// Where a browser wants to go.
@@ -68,13 +73,15 @@ pub(super) struct Wanted<'a> {
     pub navigation: bool,
     /// What the provider is asked for; `None`: what the policy says.
     pub login: Option<&'a CompiledLogin>,
+    /// Those of the request: one of them may say whose it is.
+    pub headers: &'a HeaderMap,
 }
 
 /// Leads a browser there, by a login where its session does not suffice.
 pub(super) async fn lead_to(
     app: &App,
     site: &Site,
-    cookies: &Cookies,
+    cookies: Cookies<'_>,
     wanted: Wanted<'_>,
 ) -> Response {
     let navigation = wanted.navigation;
@@ -85,11 +92,11 @@ pub(super) async fn lead_to(
 async fn answer(
     app: &App,
     site: &Site,
-    cookies: &Cookies,
+    cookies: Cookies<'_>,
     wanted: Wanted<'_>,
 ) -> Result<Response, Failure> {
     let policy = &site.policy;
-    let Wanted { return_to, navigation, login } = wanted;
+    let Wanted { return_to, navigation, login, headers } = wanted;
     let loaded = current_session_of(app, policy, cookies).await.map_err(|_| Failure::Store)?;
     let session = loaded.as_ref().map(|loaded| &*loaded.session);
     let place = Place::of(policy, &return_to);
@@ -110,6 +117,10 @@ async fn answer(
     if matches!(lacking, Lacking::Nothing) {
         return Ok(see_other(&format!("{}{return_to}", site.origin)));
     }
+    let session = loaded.as_ref().map(|loaded| &loaded.key);
+    let admitted =
+        app.overload.logins().admit(&policy.compiled.id, headers, session, app.clock.now());
+    admitted.map_err(Failure::TooMany)?;
     let login = login.unwrap_or(&policy.compiled.login);
     start(app, site, cookies, place.rule, login, return_to).await
 }
@@ -140,7 +151,7 @@ impl<'a> Place<'a> {
         let target = target.filter(|target| !policy.is_own_path(target.path.as_str()));
         let Some(target) = target else { return Self::default() };
         match (policy.rule_for("GET", &target), policy.authority_for(&target)) {
-            (Ok(rule), Ok(authority)) => Self { rule: Some(rule), authority },
+            (Ok(rule), Ok(authority)) => Self { rule: Some(rule.compiled), authority },
             _ => Self::default(),
         }
     }
@@ -181,7 +192,7 @@ fn unauthenticated(site: &Site, return_to: &str, lacking: &Lacking) -> Response 
 async fn start(
     app: &App,
     site: &Site,
-    cookies: &Cookies,
+    cookies: Cookies<'_>,
     rule: Option<&CompiledRoute>,
     login: &CompiledLogin,
     return_to: String,
@@ -216,6 +227,10 @@ impl Failure {
                 app.metrics.login("bad_return_to");
                 bad_return_to(site, navigation)
             }
+            Self::TooMany(wait) => {
+                app.metrics.login("too_many");
+                too_many(site, wait)
+            }
             Self::Store => {
                 app.metrics.login("store_unavailable");
                 if navigation {
@@ -231,6 +246,19 @@ impl Failure {
             }
         }
     }
+}
+
+/// Only a navigation begins a login, so this is a page.
+fn too_many(site: &Site, wait: Duration) -> Response {
+    let mut response = pages::login_error(
+        StatusCode::TOO_MANY_REQUESTS,
+        "Too many logins at once",
+        "More people want to log in than can be served. Please try again in a moment.",
+        Some(&start_again(site)),
+    );
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    response.headers_mut().insert(RETRY_AFTER, seconds.max(1).into());
+    response
 }
 
 fn bad_return_to(site: &Site, navigation: bool) -> Response {

@@ -170,7 +170,7 @@ async fn end_session(
     let Some(own) = current_session(&app, policy, &headers).await? else {
         // What is no session now may become one again: under the provider that the policy had, or
         // with a key that is off the keyring.
-        if let Some(id) = session_id(policy, &Cookies::from_headers(&headers)) {
+        if let Some(id) = session_id(policy, Cookies::from_headers(&headers)) {
             app.sessions.drop_record(policy, &id).await?;
         }
         return Ok(LoggedOut { location: here, state: None });
@@ -262,7 +262,7 @@ fn unconfirmed() -> Response {
 /// Whether a form was sent, and a person looks at the answer. A client without Fetch Metadata is
 /// taken for a form if it accepts HTML and lacks the header that scripts send.
 fn is_form(facts: &Facts) -> bool {
-    match facts.fetch_mode.as_deref() {
+    match facts.fetch_mode {
         Some(mode) => mode == "navigate",
         None => facts.accepts_html && !facts.custom_header,
     }

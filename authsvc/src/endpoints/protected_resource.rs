@@ -140,7 +140,7 @@ mod tests {
         let keyring = Keyring::ephemeral(&*random);
         let providers = Providers::new(Arc::new(SystemClock), random);
         let provider = providers.get(&policy.provider).unwrap();
-        LivePolicy::new(policy, &keyring, provider)
+        LivePolicy::new(policy, &keyring, provider).unwrap()
     }
 
     fn ask(policy: &LivePolicy, method: &Method, origin: usize) -> Response {

@@ -46,7 +46,7 @@ pub(super) enum NotBegun {
 pub(super) async fn begin(
     app: &App,
     site: &Site,
-    cookies: &Cookies,
+    cookies: Cookies<'_>,
     what: Beginning<'_>,
 ) -> Result<Response, NotBegun> {
     let policy = &site.policy;
@@ -92,7 +92,7 @@ pub(super) fn is_suffix(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
-fn set_cookies(response: &mut Response, cookies: &Cookies, suffix: &str, id: &SecretId) {
+fn set_cookies(response: &mut Response, cookies: Cookies<'_>, suffix: &str, id: &SecretId) {
     let mut known: Vec<&str> = cookies
         .names_with_prefix(LOGIN_COOKIE_PREFIX)
         .filter_map(|name| name.strip_prefix(LOGIN_COOKIE_PREFIX))

@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 
 use super::OidcError;
 use crate::clock::{Clock, Timestamp};
+use crate::overload::waiting::{Place, Room};
 
 /// After how long a value is fetched anew, in seconds.
 const REFRESH_AFTER: u64 = 3600;
@@ -19,6 +20,8 @@ const RETRY_REFRESH: u64 = 60;
 const RETRY_FIRST: u64 = 1;
 /// How often a newer value may be asked for, in seconds.
 const NEWER_INTERVAL: u64 = 5;
+/// How many may wait for a fetch.
+const WAITING: usize = 256;
 
 struct Known<T> {
     value: Arc<T>,
@@ -35,11 +38,12 @@ struct Attempt {
 pub(crate) struct Cached<T> {
     known: ArcSwapOption<Known<T>>,
     last: Mutex<Option<Attempt>>,
+    waiting: Room,
 }
 
 impl<T> Default for Cached<T> {
     fn default() -> Self {
-        Self { known: ArcSwapOption::empty(), last: Mutex::new(None) }
+        Self { known: ArcSwapOption::empty(), last: Mutex::new(None), waiting: Room::new(WAITING) }
     }
 }
 
@@ -67,6 +71,7 @@ impl<T> Cached<T> {
             }
             return Ok(Arc::clone(&known.value));
         }
+        let _place = self.wait()?;
         let mut last = self.last.lock().await;
         if let Some(known) = self.known.load_full() {
             return Ok(Arc::clone(&known.value));
@@ -89,6 +94,7 @@ impl<T> Cached<T> {
         clock: &dyn Clock,
         fetch: impl Future<Output = Result<T, OidcError>> + Send,
     ) -> Result<Arc<T>, OidcError> {
+        let _place = self.wait()?;
         let mut last = self.last.lock().await;
         if let Some(known) = self.known.load_full()
             && !Arc::ptr_eq(&known.value, seen)
@@ -103,6 +109,12 @@ impl<T> Cached<T> {
             },
             _ => self.run(&mut last, clock, fetch).await,
         }
+    }
+
+    /// A place among those who wait for a fetch, which may never be answered.
+    fn wait(&self) -> Result<Place<'_>, OidcError> {
+        let full = || OidcError::Unavailable("too many requests wait for it".to_owned());
+        self.waiting.enter().ok_or_else(full)
     }
 
     async fn run(

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use super::{OidcError, Provider, Providers, bump};
+use super::{OidcError, Provider, Providers};
 use crate::random::Random;
 
 /// How many providers are asked at a time; each answers within its own timeout.
@@ -163,7 +163,7 @@ impl Provider {
             tracing::info!(issuer = self.issuer(), "the provider is ready");
         }
         self.state.store(Arc::new(state));
-        bump(&providers.states);
+        providers.state_changed(self);
     }
 }
 

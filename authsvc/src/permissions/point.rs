@@ -21,9 +21,12 @@ use super::connections::Connections;
 use super::openfga::{self, OpenFga};
 use super::questions::Asked;
 use crate::http_client::HttpClient;
+use crate::overload::waiting::Room;
 
 /// The most questions of one request: what OpenFGA takes unless set otherwise.
 const BATCH: usize = 50;
+/// Requests to one decision point at a time: one that hangs must not hold more.
+const REQUESTS: usize = 512;
 
 /// What a decision point speaks.
 pub(super) enum Protocol {
@@ -42,6 +45,8 @@ struct Server {
     protocol: Protocol,
     http: Arc<HttpClient>,
     authorization: Option<HeaderValue>,
+    /// Requests to it that are under way.
+    asking: Room,
 }
 
 impl Point {
@@ -57,8 +62,9 @@ impl Point {
             Some(token) => Some(bearer(token.expose_secret())?),
             None => None,
         };
+        let asking = Room::new(REQUESTS);
         let cache = (!cache_for.is_zero()).then(|| Arc::new(Mutex::new(Cache::new(cache_for))));
-        Ok(Self { server: Arc::new(Server { protocol, http, authorization }), cache })
+        Ok(Self { server: Arc::new(Server { protocol, http, authorization, asking }), cache })
     }
 
     /// The answers, in the order of the questions.
@@ -145,6 +151,7 @@ impl Server {
             request = request.header(AUTHORIZATION, authorization);
         }
         let request = request.body(body).map_err(|_| "its URL is not usable")?;
+        let _place = self.asking.enter().ok_or("too many requests wait for it")?;
         let response = self.http.call(request).await.map_err(|error| error.to_string())?;
         if response.status() != StatusCode::OK {
             let status = response.status().as_u16();

@@ -11,7 +11,7 @@ use vestibule_policy::model::{CompiledAuthority, CompiledClient, CompiledLogin, 
 use vestibule_policy::origin::Origin;
 use vestibule_policy::path::{PathError, Target};
 
-use crate::session::keyring::Keyring;
+use crate::session::keyring::PolicyRoots;
 use crate::session::seal::Sealer;
 use crate::session::{AuthorityTag, Purpose};
 
@@ -51,8 +51,8 @@ pub struct ElevationSealers {
 }
 
 impl ElevationSealers {
-    fn new(keyring: &Keyring, policy_uid: &str) -> Self {
-        let sealer = |purpose| Sealer::new(keyring, policy_uid, purpose);
+    fn new(roots: &PolicyRoots) -> Self {
+        let sealer = |purpose| Sealer::of(roots, purpose);
         Self {
             elevation: sealer(Purpose::Elevation),
             access_cookie: sealer(Purpose::AccessCookie),
@@ -166,12 +166,12 @@ pub(super) struct Authorities {
 }
 
 impl Authorities {
-    pub(super) fn new(policy: &CompiledPolicy, keyring: &Keyring) -> Self {
+    pub(super) fn new(policy: &CompiledPolicy, roots: &PolicyRoots) -> Self {
         if policy.authorities.is_empty() {
-            // As most policies are: no keys are derived, and none kept.
+            // As most policies are.
             return Self { all: Vec::new(), table: RouteTable::new(&[]) };
         }
-        let sealers = Arc::new(ElevationSealers::new(keyring, &policy.uid));
+        let sealers = Arc::new(ElevationSealers::new(roots));
         let of = |compiled| Arc::new(LiveAuthority::new(policy, compiled, Arc::clone(&sealers)));
         let keys: Vec<RouteKey> = policy
             .authorities
@@ -213,6 +213,7 @@ mod tests {
 
     use super::*;
     use crate::random::SeededRandom;
+    use crate::session::keyring::Keyring;
 
     fn compiled(base: &str) -> CompiledAuthority {
         let scope = |name: &str| CompiledScope { name: name.to_owned(), description: None };
@@ -237,7 +238,8 @@ mod tests {
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
         policy.login.extra_parameters = parameters.into();
         policy.authorities = bases.iter().map(|base| compiled(base)).collect();
-        Authorities::new(&policy, &Keyring::ephemeral(&SeededRandom::default()))
+        let keyring = Keyring::ephemeral(&SeededRandom::default());
+        Authorities::new(&policy, &keyring.of_policy(&policy.uid))
     }
 
     #[test]

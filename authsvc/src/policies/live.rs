@@ -1,9 +1,11 @@
-//! One policy with everything that a request needs, made once per version.
+//! One policy with everything that a request needs, made once per version; keys at their first use.
 //!
 //! It must not know other policies, or where this one came from.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
+use http::HeaderName;
 use vestibule_policy::header_list;
 use vestibule_policy::matching::{RouteKey, RouteTable};
 use vestibule_policy::model::{CompiledClient, CompiledPolicy, CompiledRoute};
@@ -11,6 +13,7 @@ use vestibule_policy::origin::Origin;
 use vestibule_policy::path::{PathError, Target};
 
 use super::authority::{Authorities, AuthorityEndpoint, LiveAuthority};
+use super::header_names::HeaderNames;
 use crate::identity_jwt::IdentitySigner;
 use crate::oidc::Provider;
 use crate::permissions::DecisionPoints;
@@ -19,7 +22,24 @@ use crate::session::keyring::Keyring;
 use crate::session::seal::Sealer;
 use crate::session::{Purpose, Session};
 
-/// A policy with everything that a request needs: keys derived, routes indexed.
+/// One rule of a policy.
+#[derive(Clone, Copy)]
+pub struct LiveRule<'a> {
+    /// The rule.
+    pub compiled: &'a CompiledRoute,
+    /// The names of `upstream.headers`, in their order.
+    pub header_names: &'a [HeaderName],
+}
+
+impl Deref for LiveRule<'_> {
+    type Target = CompiledRoute;
+
+    fn deref(&self) -> &CompiledRoute {
+        self.compiled
+    }
+}
+
+/// A policy with everything that a request needs.
 pub struct LivePolicy {
     /// What was compiled.
     pub compiled: Arc<CompiledPolicy>,
@@ -38,20 +58,35 @@ pub struct LivePolicy {
     /// The query of the check's address where the gateway takes all headers of this policy from us;
     /// `None`: the address does not say so.
     pub header_list: Option<String>,
+    /// `upstream_headers` of what was compiled, in its order.
+    pub upstream_header_names: Box<[HeaderName]>,
+    rule_header_names: Box<[Box<[HeaderName]>]>,
     authorities: Authorities,
     routes: RouteTable,
     unmatched: CompiledRoute,
 }
 
 impl LivePolicy {
-    /// Derives keys and indexes routes.
-    #[must_use]
+    /// Indexes routes and parses names.
+    ///
+    /// # Errors
+    /// Where it names a header that none can have: `compile` makes no such policy.
     pub fn new(
         compiled: impl Into<Arc<CompiledPolicy>>,
         keyring: &Keyring,
         provider: Arc<Provider>,
-    ) -> Self {
+    ) -> Result<Self, String> {
         let compiled = compiled.into();
+        let names = HeaderNames::of(&compiled)?;
+        Ok(Self::with_names(compiled, names, keyring, provider))
+    }
+
+    pub(super) fn with_names(
+        compiled: Arc<CompiledPolicy>,
+        names: HeaderNames,
+        keyring: &Keyring,
+        provider: Arc<Provider>,
+    ) -> Self {
         let keys: Vec<RouteKey> = compiled
             .routes
             .iter()
@@ -61,16 +96,18 @@ impl LivePolicy {
                 methods: route.methods.clone(),
             })
             .collect();
-        let uid = compiled.uid.as_str();
+        let roots = keyring.of_policy(&compiled.uid);
         Self {
-            session_sealer: Sealer::new(keyring, uid, Purpose::Session),
-            login_sealer: Sealer::new(keyring, uid, Purpose::Login),
-            indexer: Indexer::new(keyring, uid),
-            identity: IdentitySigner::new(keyring, uid),
+            session_sealer: Sealer::of(&roots, Purpose::Session),
+            login_sealer: Sealer::of(&roots, Purpose::Login),
+            indexer: Indexer::of(&roots),
+            identity: IdentitySigner::of(&roots),
             provider,
             decisions: DecisionPoints::default(),
             header_list: None,
-            authorities: Authorities::new(&compiled, keyring),
+            upstream_header_names: names.all,
+            rule_header_names: names.of_rules,
+            authorities: Authorities::new(&compiled, &roots),
             routes: RouteTable::new(&keys),
             unmatched: CompiledRoute::unmatched(),
             compiled,
@@ -79,8 +116,16 @@ impl LivePolicy {
 
     /// The same, by the keys of another keyring.
     pub(super) fn rekeyed(&self, keyring: &Keyring) -> Self {
-        Self::new(Arc::clone(&self.compiled), keyring, Arc::clone(&self.provider))
-            .with_decisions(self.decisions.clone())
+        let names = HeaderNames {
+            all: self.upstream_header_names.clone(),
+            of_rules: self.rule_header_names.clone(),
+        };
+        let (compiled, provider) = (Arc::clone(&self.compiled), Arc::clone(&self.provider));
+        Self {
+            header_list: self.header_list.clone(),
+            decisions: self.decisions.clone(),
+            ..Self::with_names(compiled, names, keyring, provider)
+        }
     }
 
     /// The same, with who answers for permissions: until then only expressions are answered.
@@ -100,9 +145,16 @@ impl LivePolicy {
     ///
     /// # Errors
     /// Where the spellings of an admitted encoding would match different rules.
-    pub fn rule_for(&self, method: &str, target: &Target) -> Result<&CompiledRoute, PathError> {
+    pub fn rule_for(&self, method: &str, target: &Target<'_>) -> Result<LiveRule<'_>, PathError> {
         let found = self.routes.find_for(method, target)?;
-        Ok(found.and_then(|index| self.compiled.routes.get(index)).unwrap_or(&self.unmatched))
+        let rule = |index: usize| {
+            let compiled = self.compiled.routes.get(index)?;
+            // None where no rule sets any.
+            let names = self.rule_header_names.get(index).map_or(&[][..], |names| &**names);
+            Some(LiveRule { compiled, header_names: names })
+        };
+        let unmatched = LiveRule { compiled: &self.unmatched, header_names: &[] };
+        Ok(found.and_then(rule).unwrap_or(unmatched))
     }
 
     /// Revokes tokens that are of no use any more, where the policy says so. Waits for nothing.
@@ -138,7 +190,10 @@ impl LivePolicy {
     ///
     /// # Errors
     /// Where the spellings of an admitted encoding would be of different ones.
-    pub fn authority_for(&self, target: &Target) -> Result<Option<&Arc<LiveAuthority>>, PathError> {
+    pub fn authority_for(
+        &self,
+        target: &Target<'_>,
+    ) -> Result<Option<&Arc<LiveAuthority>>, PathError> {
         self.authorities.find(target)
     }
 

@@ -144,6 +144,7 @@ fn the_sessions_of_a_policy_that_is_refused_can_still_be_ended() {
     assert!(matches!(policies.find("default", "a"), Lookup::Live(_)));
     policies.install(Vec::new(), &other);
     assert!(policies.keeper(&id).is_none(), "nobody knows it any more");
+    assert!(policies.providers().all().is_empty());
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::plan::{Options, Plan, State, plan};
 use super::problem::Problem;
 use super::read;
 use super::watch::{Changes, WatchError};
-use super::{Load, PolicySource};
+use super::{Load, PolicySource, Said};
 
 /// Policies from a folder.
 pub struct DirectorySource {
@@ -100,7 +100,7 @@ impl PolicySource for DirectorySource {
                     self.state = Arc::new(plan.state);
                     let problems = plan.problems.len();
                     self.report(plan.problems);
-                    return Load { entries: plan.entries, problems };
+                    return Load { said: Said::Whole(plan.entries), problems };
                 }
             }
         }

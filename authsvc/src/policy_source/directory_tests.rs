@@ -69,6 +69,7 @@ impl Kept {
             clock,
             random,
             metrics: Metrics::new(),
+            overload: crate::overload::Overload::default(),
         });
         let source =
             DirectorySource::open(policies.to_owned(), Some(secrets.to_owned()), false).unwrap();

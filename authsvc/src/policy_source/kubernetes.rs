@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Config};
-use tokio::sync::watch;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use vestibule_crds::names::{COMPILED_LABEL, COMPILED_VALUE};
 
@@ -37,7 +37,7 @@ pub enum KubernetesError {
 
 /// Policies from the operator.
 pub struct KubernetesSource {
-    loads: watch::Receiver<Option<Load>>,
+    loads: mpsc::Receiver<Load>,
     following: JoinHandle<()>,
 }
 
@@ -72,7 +72,8 @@ impl KubernetesSource {
     where
         S: Stream<Item = watcher::Result<Event<Secret>>> + Send + 'static,
     {
-        let (publish, loads) = watch::channel(None);
+        // What comes while one is installed waits where it comes from, and is one load then.
+        let (publish, loads) = mpsc::channel(1);
         let known = Arc::new(Mutex::new(Known::new(namespace)));
         let following = tokio::spawn(async move { follow(events, &known, &publish).await });
         Self { loads, following }
@@ -80,7 +81,7 @@ impl KubernetesSource {
 }
 
 /// Takes whatever is there, then publishes: a burst is one load, a single edit is one at once.
-async fn follow<S>(events: S, known: &Arc<Mutex<Known>>, publish: &watch::Sender<Option<Load>>)
+async fn follow<S>(events: S, known: &Arc<Mutex<Known>>, publish: &mpsc::Sender<Load>)
 where
     S: Stream<Item = watcher::Result<Event<Secret>>>,
 {
@@ -108,7 +109,11 @@ where
             known.load_if_changed()
         });
         match taken.await {
-            Ok(Some(load)) => drop(publish.send_replace(Some(load))),
+            Ok(Some(load)) => {
+                if publish.send(load).await.is_err() {
+                    return;
+                }
+            }
             Ok(None) => {}
             Err(error) => tracing::error!(%error, "a change of policies was not understood"),
         }
@@ -118,14 +123,10 @@ where
 impl PolicySource for KubernetesSource {
     fn next(&mut self) -> BoxFuture<'_, Load> {
         async move {
-            loop {
-                if self.loads.changed().await.is_err() {
-                    // Nobody tells of changes any more: what runs stays.
-                    std::future::pending::<()>().await;
-                }
-                if let Some(load) = self.loads.borrow_and_update().clone() {
-                    return load;
-                }
+            match self.loads.recv().await {
+                Some(load) => load,
+                // Nobody tells of changes any more: what runs stays.
+                None => std::future::pending().await,
             }
         }
         .boxed()

@@ -1,33 +1,79 @@
 //! One connection: HTTP/1.1 with time limits.
 //!
-//! Why not hyper's own limit alone: its header timeout also counts the idle time between two
-//! requests, and a gateway keeps idle connections for a minute.
+//! Why not hyper's own limit: its header timeout also counts the idle time between two requests, while a
+//! gateway keeps idle connections for a minute, and it sets a timer for every request.
 
+use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
+use axum::response::Response;
 use http::Request;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tower::ServiceExt as _;
+
+use super::between::{Between, is_one_plain_request};
+use super::check_port::CheckPort;
+
+/// What answers the requests that come to a port.
+pub(super) trait Handler: Clone + Send + Unpin + 'static {
+    /// Answers one request; it cannot fail.
+    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response> + Send;
+
+    /// What is answered right now to a request whatever it is, if it is that.
+    fn refusal(&self) -> Option<&'static [u8]> {
+        None
+    }
+
+    /// Counts a request that was answered so.
+    fn refused(&self) {}
+
+    /// Notes how many connections the port has now.
+    fn connected(&self, _connections: usize) {}
+}
+
+impl Handler for Router {
+    async fn answer(&self, request: Request<Incoming>) -> Response {
+        self.clone().oneshot(request).await.unwrap_or_else(|never| match never {})
+    }
+}
+
+impl Handler for CheckPort {
+    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response> + Send {
+        self.answer(request)
+    }
+
+    fn refusal(&self) -> Option<&'static [u8]> {
+        self.refusal()
+    }
+
+    fn refused(&self) {
+        self.refused();
+    }
+
+    fn connected(&self, connections: usize) {
+        self.connected(connections);
+    }
+}
 
 /// How long each phase of a connection may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     /// From the first byte of a request to the end of its headers.
     pub(super) headers: Duration,
-    /// Until the first byte of the next request.
+    /// Until the first byte of the next request; at most twice as long.
     pub(super) idle: Duration,
     /// While an answer is sent, until its reader takes some more of it.
     pub(super) write: Duration,
@@ -49,30 +95,31 @@ const MAX_HEADERS: usize = 128 * 1024;
 /// Serves until either side ends it, or `stopped`.
 pub(super) async fn serve(
     stream: TcpStream,
-    router: Router,
+    handler: impl Handler,
     limits: Limits,
     mut stopped: watch::Receiver<bool>,
 ) {
     let phase = Arc::new(Phase::default());
-    let io = TimedIo { stream, phase: Arc::clone(&phase), limits, limit: None, stalled: None };
+    let io = TimedIo::new(stream, handler.clone(), Arc::clone(&phase), limits);
     let service = service_fn(move |request: Request<Incoming>| {
         let answering = Answering::begin(&phase);
-        let answer = router.clone().oneshot(request);
+        if !request.body().is_end_stream() {
+            phase.had_a_body();
+        }
+        let handler = handler.clone();
         async move {
-            let answer = answer.await;
+            let answer = handler.answer(request).await;
             drop(answering);
-            answer
+            Ok::<_, Infallible>(answer)
         }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.idle)
-        .max_buf_size(MAX_HEADERS)
-        .serve_connection(TokioIo::new(io), service);
+    let connection =
+        http1::Builder::new().max_buf_size(MAX_HEADERS).serve_connection(TokioIo::new(io), service);
     let mut connection = std::pin::pin!(connection);
     // A sender that is gone means the same as one that says stop.
     let stopped = async { drop(stopped.wait_for(|stopped| *stopped).await) };
     let ended = tokio::select! {
+        biased;
         ended = connection.as_mut() => Some(ended),
         () = stopped => None,
     };
@@ -89,11 +136,19 @@ pub(super) async fn serve(
 
 /// Counts requests and answers: even while none is being answered.
 #[derive(Default)]
-struct Phase(AtomicU64);
+struct Phase {
+    count: AtomicU64,
+    /// Whether a request had a body.
+    body: AtomicBool,
+}
 
 impl Phase {
     fn now(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+        self.count.load(Ordering::Acquire)
+    }
+
+    fn had_a_body(&self) {
+        self.body.store(true, Ordering::Release);
     }
 }
 
@@ -102,36 +157,87 @@ struct Answering(Arc<Phase>);
 
 impl Answering {
     fn begin(phase: &Arc<Phase>) -> Self {
-        phase.0.fetch_add(1, Ordering::AcqRel);
+        phase.count.fetch_add(1, Ordering::AcqRel);
         Self(Arc::clone(phase))
     }
 }
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.0.fetch_add(1, Ordering::AcqRel);
+        self.0.count.fetch_add(1, Ordering::AcqRel);
     }
 }
 
-/// A socket that gives up on a request whose headers do not arrive, and on an answer that nobody
-/// takes.
-struct TimedIo {
+/// A socket that gives up on a request whose headers do not arrive, on a client that asks nothing, and
+/// on an answer that nobody takes. A request that comes whole, and whose answer is taken, sets no timer.
+/// Where too much is asked it refuses requests itself: HTTP costs as much as the rest of a refusal.
+struct TimedIo<H> {
     stream: TcpStream,
+    handler: H,
     phase: Arc<Phase>,
+    between: Between,
     limits: Limits,
+    /// The phase in which something of a request arrived last.
+    arrived_in: Option<u64>,
     /// The end of the time for headers, and the phase that it was set in.
-    limit: Option<(u64, Pin<Box<Sleep>>)>,
+    headers: Option<(u64, Pin<Box<Sleep>>)>,
+    /// Whether anything came or went since it was looked last.
+    active: bool,
+    /// When it is looked next.
+    idle: Option<Pin<Box<Sleep>>>,
     /// The end of the time for taking something, while nothing is taken.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl TimedIo {
+impl<H: Handler> TimedIo<H> {
+    fn new(stream: TcpStream, handler: H, phase: Arc<Phase>, limits: Limits) -> Self {
+        Self {
+            stream,
+            handler,
+            phase,
+            between: Between::default(),
+            limits,
+            arrived_in: None,
+            headers: None,
+            active: false,
+            idle: None,
+            stalled: None,
+        }
+    }
+
+    /// Whether what arrived is one request, and is refused here: then nobody else sees it.
+    fn refuses(&mut self, context: &mut Context<'_>, arrived: &[u8]) -> io::Result<bool> {
+        let Some(refusal) = self.handler.refusal() else { return Ok(false) };
+        let phase = self.phase.now();
+        let is_alone = self.arrived_in != Some(phase)
+            && !self.phase.body.load(Ordering::Acquire)
+            && self.between.requests(phase)
+            && is_one_plain_request(arrived);
+        if !is_alone {
+            return Ok(false);
+        }
+        self.handler.refused();
+        self.active = true;
+        match Pin::new(&mut self.stream).poll_write(context, refusal) {
+            Poll::Ready(Ok(length)) if length == refusal.len() => Ok(true),
+            // Who does not even take this much gets no more.
+            _ => Err(io::ErrorKind::ConnectionAborted.into()),
+        }
+    }
+
+    /// Notes whether all that there was to write is written.
+    fn note_written(&mut self, written: &Poll<io::Result<usize>>, offered: usize) {
+        let all = matches!(written, Poll::Ready(Ok(length)) if *length == offered);
+        self.between.wrote(self.phase.now(), all);
+    }
+
     fn bounded(
         &mut self,
         context: &mut Context<'_>,
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if written.is_ready() {
+            self.active = true;
             self.stalled = None;
             return written;
         }
@@ -140,41 +246,76 @@ impl TimedIo {
         ready!(limit.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
+
+    /// While a request's headers are under way: ready when they take too long.
+    fn poll_headers(&mut self, context: &mut Context<'_>, phase: u64) -> Poll<()> {
+        let within = self.limits.headers;
+        let (set_in, limit) =
+            self.headers.get_or_insert_with(|| (phase, Box::pin(tokio::time::sleep(within))));
+        if *set_in != phase {
+            *set_in = phase;
+            limit.as_mut().reset(Instant::now() + within);
+        }
+        limit.as_mut().poll(context)
+    }
+
+    /// Ready when nothing came or went for the limit, at the latest when that is over twice: to look so
+    /// seldom leaves the clock alone at each request.
+    fn poll_idle(&mut self, context: &mut Context<'_>, phase: u64) -> Poll<()> {
+        let within = self.limits.idle;
+        let look = self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep(within)));
+        loop {
+            ready!(look.as_mut().poll(context));
+            if !std::mem::take(&mut self.active) && phase.is_multiple_of(2) {
+                return Poll::Ready(());
+            }
+            look.as_mut().reset(Instant::now() + within);
+        }
+    }
 }
 
-impl AsyncRead for TimedIo {
+impl<H: Handler> AsyncRead for TimedIo<H> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let phase = self.phase.now();
-        if self.limit.as_ref().is_some_and(|(set_in, _)| *set_in != phase) {
-            self.limit = None;
-        }
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let arrived = buffer.filled().len() > before;
-        if arrived && phase.is_multiple_of(2) && self.limit.is_none() {
-            self.limit = Some((phase, Box::pin(tokio::time::sleep(self.limits.headers))));
+        let read = loop {
+            let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+            let arrived = &buffer.filled()[before..];
+            if arrived.is_empty() || !self.refuses(context, arrived)? {
+                break read;
+            }
+            buffer.set_filled(before);
+        };
+        let phase = self.phase.now();
+        if read.is_ready() {
+            if buffer.filled().len() > before {
+                self.between.read(&buffer.filled()[before..]);
+                self.active = true;
+                self.arrived_in = Some(phase);
+            }
+            return read;
         }
-        if read.is_pending()
-            && let Some((_, limit)) = &mut self.limit
-        {
-            ready!(limit.as_mut().poll(context));
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        let under_way = phase.is_multiple_of(2) && self.arrived_in == Some(phase);
+        if under_way {
+            ready!(self.poll_headers(context, phase));
+        } else {
+            ready!(self.poll_idle(context, phase));
         }
-        read
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
-impl AsyncWrite for TimedIo {
+impl<H: Handler> AsyncWrite for TimedIo<H> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.note_written(&written, bytes.len());
         self.bounded(context, written)
     }
 
@@ -192,6 +333,7 @@ impl AsyncWrite for TimedIo {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
+        self.note_written(&written, bytes.iter().map(|part| part.len()).sum());
         self.bounded(context, written)
     }
 

@@ -5,17 +5,25 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::Router;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::connection::{self, Limits};
+use super::connection::{self, Handler, Limits};
 
 /// Connections that wait to be accepted; a gateway opens many at once when it starts.
 const BACKLOG: u32 = 1024;
 /// After a failed accept (no file descriptors left, mostly) trying again at once would only burn.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How many files a process may open where nobody says.
+const USUAL_FILES: usize = 1024;
+/// What a connection that is one too many is answered.
+const TURNED_AWAY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n\
+    cache-control: no-store\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+/// It may take so long to take that.
+const TURN_AWAY_WITHIN: Duration = Duration::from_secs(1);
 
 /// Which port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +41,40 @@ impl Port {
             Self::Admin => "admin",
         }
     }
+}
+
+impl Port {
+    /// How many connections it may have, of the files that this process may open: what is left is for the
+    /// store and the providers, and no port takes what another needs.
+    fn most_connections(self, files: usize) -> usize {
+        match self {
+            Self::Check => (files / 2).min(16_384),
+            Self::Browser => (files / 4).min(8192),
+            Self::Admin => (files / 16).min(512),
+        }
+    }
+}
+
+/// How many files this process may have open.
+fn open_files() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    match line.and_then(|line| line.split_whitespace().next()) {
+        Some("unlimited") => usize::MAX,
+        Some(number) => number.parse().unwrap_or(USUAL_FILES),
+        None => USUAL_FILES,
+    }
+}
+
+/// Answers a connection that is one too many, whatever it would ask.
+async fn turn_away(mut stream: TcpStream) {
+    let answered = async {
+        stream.write_all(TURNED_AWAY).await?;
+        stream.shutdown().await?;
+        // What is unread when it is closed could take the answer with it.
+        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+    };
+    let _ = tokio::time::timeout(TURN_AWAY_WITHIN, answered).await;
 }
 
 impl fmt::Display for Port {
@@ -65,12 +107,12 @@ impl Listener {
         listener: TcpListener,
         addr: SocketAddr,
         port: Port,
-        router: Router,
+        handler: impl Handler + Sync,
         limits: Limits,
     ) -> Self {
         tracing::info!(%port, %addr, "listening");
         let (stop, stopped) = watch::channel(false);
-        let accepting = tokio::spawn(accept(listener, port, router, limits, stopped));
+        let accepting = tokio::spawn(accept(listener, port, handler, limits, stopped));
         Self { addr, port, stop, accepting }
     }
 
@@ -91,24 +133,35 @@ impl Listener {
 async fn accept(
     listener: TcpListener,
     port: Port,
-    router: Router,
+    handler: impl Handler + Sync,
     limits: Limits,
     mut stopped: watch::Receiver<bool>,
 ) -> JoinSet<()> {
     let mut connections = JoinSet::new();
+    let most = port.most_connections(open_files());
     loop {
         let accepted = tokio::select! {
             biased;
             _ = stopped.wait_for(|stopped| *stopped) => return connections,
-            Some(_) = connections.join_next() => continue,
+            Some(_) = connections.join_next() => {
+                handler.connected(connections.len());
+                continue;
+            }
             accepted = listener.accept() => accepted,
         };
         match accepted {
+            Ok((stream, _)) if connections.len() >= most => {
+                // Beyond all measure not even this.
+                if connections.len() < most + most / 8 {
+                    connections.spawn(turn_away(stream));
+                }
+            }
             Ok((stream, _)) => {
                 // An answer is one small write: waiting for more to send only delays it.
                 let _ = stream.set_nodelay(true);
-                let router = router.clone();
-                let served = connection::serve(stream, router, limits, stopped.clone());
+                let handler = handler.clone();
+                handler.connected(connections.len() + 1);
+                let served = connection::serve(stream, handler, limits, stopped.clone());
                 connections.spawn(served);
             }
             Err(error) => {

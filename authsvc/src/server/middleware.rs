@@ -9,14 +9,14 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use http::header::{CACHE_CONTROL, CONNECTION};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::listener::Port;
@@ -25,7 +25,7 @@ use crate::app::App;
 /// Nothing of ours reads more than a small form.
 const MAX_BODY: usize = 64 * 1024;
 /// A login waits for the provider several times; nothing else takes a second.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 /// The router with its bounds.
 pub(super) fn around(
@@ -64,28 +64,33 @@ pub(super) fn around(
     }
 }
 
-/// One span per request. It never holds the target: a query may hold a code.
 async fn trace(port: Port, request: Request, next: Next) -> Response {
-    let span = tracing::info_span!(
-        "request",
-        otel.kind = "server",
-        port = port.name(),
-        method = known_method(request.method()),
-        status = tracing::field::Empty
-    );
-    if port == Port::Check {
-        // The gateway's trace goes on here. Browsers do not choose what is traced.
-        let parent = TraceContextPropagator::new().extract(&Headers(request.headers()));
-        // Without a tracing layer there is no trace to go on with.
-        let _ = span.set_parent(parent);
-    }
+    let span = request_span(port, request.method(), request.headers());
     let response = next.run(request).instrument(span.clone()).await;
     span.record("status", response.status().as_u16());
     response
 }
 
+/// One span per request. It never holds the target: a query may hold a code.
+pub(super) fn request_span(port: Port, method: &Method, headers: &HeaderMap) -> Span {
+    let span = tracing::info_span!(
+        "request",
+        otel.kind = "server",
+        port = port.name(),
+        method = known_method(method),
+        status = tracing::field::Empty
+    );
+    if port == Port::Check {
+        // The gateway's trace goes on here. Browsers do not choose what is traced.
+        let parent = TraceContextPropagator::new().extract(&Headers(headers));
+        // Without a tracing layer there is no trace to go on with.
+        let _ = span.set_parent(parent);
+    }
+    span
+}
+
 /// A method that is not ours is text of the caller.
-fn known_method(method: &http::Method) -> &'static str {
+fn known_method(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
         "HEAD" => "HEAD",

@@ -1,5 +1,7 @@
 //! The whole service on real ports and a real folder: reloads, readiness, limits and draining.
 
+mod refusals;
+
 use std::fs;
 use std::path::PathBuf;
 
@@ -319,6 +321,35 @@ async fn slow_headers_end_a_connection_and_idle_time_does_not() {
         let idle = tokio::time::timeout(3 * limits.headers, kept.read(&mut buffer)).await;
         assert!(idle.is_err());
     }
+    listener.finish(SOON).await;
+}
+
+#[tokio::test]
+async fn a_client_that_asks_nothing_is_let_go_and_one_that_is_being_told_something_is_not() {
+    let limits = Limits { idle: Duration::from_millis(100), ..Limits::USUAL };
+    let news = get(|| async {
+        let ticks = tokio::time::interval(Duration::from_millis(20));
+        axum::body::Body::from_stream(futures_util::stream::unfold(ticks, |mut ticks| async {
+            ticks.tick().await;
+            Some((Ok::<_, io::Error>("news\n"), ticks))
+        }))
+    });
+    let listener = listen(Router::new().route("/news", news), limits);
+    let mut silent = TcpStream::connect(listener.addr).await.unwrap();
+    let mut told = TcpStream::connect(listener.addr).await.unwrap();
+    told.write_all(b"GET /news HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let mut end = Vec::new();
+    tokio::time::timeout(SOON, silent.read_to_end(&mut end)).await.unwrap().ok();
+    assert!(end.is_empty());
+    let mut heard = 0;
+    let mut buffer = [0; 512];
+    // More than comes within the limit, even twice.
+    while heard < 30 * "news\n".len() {
+        let read = tokio::time::timeout(SOON, told.read(&mut buffer)).await.unwrap().unwrap();
+        assert_ne!(read, 0, "cut off after {heard} bytes");
+        heard += read;
+    }
+    drop(told);
     listener.finish(SOON).await;
 }
 

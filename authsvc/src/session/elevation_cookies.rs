@@ -86,7 +86,7 @@ pub fn read(
     policy: &LivePolicy,
     authority: &LiveAuthority,
     caller: &StoreKey,
-    cookies: &Cookies,
+    cookies: Cookies<'_>,
     now: Timestamp,
 ) -> Option<Session> {
     let record: Access = opened(Kind::Access, authority, caller, cookies)?;
@@ -105,7 +105,7 @@ fn read_pair(
     policy: &LivePolicy,
     authority: &LiveAuthority,
     caller: &StoreKey,
-    cookies: &Cookies,
+    cookies: Cookies<'_>,
     now: Timestamp,
 ) -> Option<Session> {
     let session = read(policy, authority, caller, cookies, now)?;
@@ -147,7 +147,7 @@ fn opened<T: DeserializeOwned>(
     kind: Kind,
     authority: &LiveAuthority,
     caller: &StoreKey,
-    cookies: &Cookies,
+    cookies: Cookies<'_>,
 ) -> Option<T> {
     let value = cookies.one(&kind.cookie_name(authority))?;
     if value.len() > MAX_BYTES {

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::StoreKey;
-use super::keyring::{Keyring, length_prefixed};
+use super::keyring::{Keyring, PolicyRoots, length_prefixed};
 use crate::clock::Timestamp;
 
 /// What sessions are found by.
@@ -59,19 +59,31 @@ pub struct IndexEntry {
     pub until: Timestamp,
 }
 
-/// Makes the index keys of one policy.
+/// What keys of indexes are derived for.
+const LABEL: &str = "index";
+
+/// Makes the index keys of one policy. It keeps no key: they are wanted where sessions begin and end,
+/// and once an hour of every policy.
 pub struct Indexer {
-    /// The active one first; the others find what was written before a rotation.
-    keys: Vec<hmac::Key>,
+    roots: PolicyRoots,
 }
 
 impl Indexer {
-    /// Derives the keys of a policy.
+    /// The indexer of a policy.
     #[must_use]
     pub fn new(keyring: &Keyring, policy_uid: &str) -> Self {
-        let derive = |secret: &[u8]| hmac::Key::new(hmac::HMAC_SHA256, secret);
-        let roots = keyring.keys().iter();
-        Self { keys: roots.map(|root| derive(&*root.derive("index", policy_uid))).collect() }
+        Self::of(&keyring.of_policy(policy_uid))
+    }
+
+    /// The same, by what other keys of the policy are derived from too.
+    #[must_use]
+    pub fn of(roots: &PolicyRoots) -> Self {
+        Self { roots: roots.clone() }
+    }
+
+    /// The active one first; the others find what was written before a rotation.
+    fn derived(&self) -> impl Iterator<Item = hmac::Key> {
+        self.roots.derive(LABEL).map(|secret| hmac::Key::new(hmac::HMAC_SHA256, &*secret))
     }
 
     /// The indexes to look into, the one to write to first.
@@ -84,14 +96,14 @@ impl Indexer {
             By::End => [b"end", b"", b""],
         };
         let text = length_prefixed(&parts);
-        self.keys.iter().map(|key| IndexKey(mac(key, &text))).collect()
+        self.derived().map(|key| IndexKey(mac(&key, &text))).collect()
     }
 
     /// Where it is noted that a token of this kind and `jti` came from this issuer.
     #[must_use]
     pub fn mark(&self, kind: &str, issuer: &str, jti: &str) -> Option<MarkKey> {
         let text = length_prefixed(&[b"once", kind.as_bytes(), issuer.as_bytes(), jti.as_bytes()]);
-        self.keys.first().map(|key| MarkKey(mac(key, &text)))
+        self.derived().next().map(|key| MarkKey(mac(&key, &text)))
     }
 }
 

@@ -5,6 +5,7 @@
 //! asks gets a key for one label and one policy, and no secret appears in an error or in `Debug`.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use aws_lc_rs::hkdf::{HKDF_SHA256, Prk, Salt};
 use base64::Engine as _;
@@ -24,7 +25,29 @@ pub(crate) type DerivedKey = Zeroizing<[u8; 32]>;
 
 /// Installation secrets that every key is derived from, the active one first.
 pub struct Keyring {
-    keys: Vec<RootKey>,
+    keys: Arc<[RootKey]>,
+}
+
+/// What the keys of one policy are derived from, whenever they are asked for: most policies use few of
+/// theirs in one process.
+#[derive(Clone)]
+pub struct PolicyRoots(Arc<(Arc<[RootKey]>, Box<str>)>);
+
+impl PolicyRoots {
+    /// The keyring's keys, the active one first; never empty.
+    pub(crate) fn keys(&self) -> &[RootKey] {
+        &self.0.0
+    }
+
+    /// The policy's uid.
+    pub(crate) fn policy_uid(&self) -> &str {
+        &self.0.1
+    }
+
+    /// The key of each of the keyring's for a label, in their order.
+    pub(crate) fn derive(&self, label: &str) -> impl Iterator<Item = DerivedKey> {
+        self.keys().iter().map(move |root| root.derive(label, self.policy_uid()))
+    }
 }
 
 /// One secret of the keyring, kept as the pseudorandom key that HKDF extracts from it.
@@ -84,17 +107,24 @@ impl Keyring {
             keys.push(RootKey::new(entry.id, &secret));
             secrets.push(secret);
         }
-        Ok(Self { keys })
+        Ok(Self { keys: keys.into() })
     }
 
     /// One random key, for a store that does not outlive the process.
     pub fn ephemeral(random: &dyn Random) -> Self {
         let mut secret = Zeroizing::new([0; 32]);
         random.fill(secret.as_mut_slice());
-        Self { keys: vec![RootKey::new("ephemeral".to_owned(), &secret)] }
+        Self { keys: Arc::new([RootKey::new("ephemeral".to_owned(), &secret)]) }
+    }
+
+    /// What the keys of a policy are derived from.
+    #[must_use]
+    pub fn of_policy(&self, policy_uid: &str) -> PolicyRoots {
+        PolicyRoots(Arc::new((Arc::clone(&self.keys), policy_uid.into())))
     }
 
     /// All keys, the active one first; never empty.
+    #[cfg(test)]
     pub(crate) fn keys(&self) -> &[RootKey] {
         &self.keys
     }

@@ -25,6 +25,7 @@ use super::store::{
     Acquired, Change, ChangeListener, Owner, SessionStore, StoreError, StoreFuture, Versioned,
 };
 use crate::clock::{Clock, Timestamp};
+use crate::overload::waiting::AdaptiveRoom;
 use crate::random::{Random as _, SystemRandom};
 use address::Address;
 use cluster::Cluster;
@@ -46,6 +47,8 @@ pub struct RedisStore {
     unconfirmed: Counter,
     clock: Arc<dyn Clock>,
     random: SystemRandom,
+    /// For checks that read a session.
+    reading: AdaptiveRoom,
 }
 
 #[expect(clippy::large_enum_variant, reason = "there is one in a process")]
@@ -84,7 +87,14 @@ impl RedisStore {
             Address::Cluster(seeds) => (Servers::Cluster(Cluster::new(seeds)), 1),
         };
         let unconfirmed = Counter::default();
-        Ok(Self { servers, replicas, unconfirmed, clock, random: SystemRandom })
+        Ok(Self {
+            servers,
+            replicas,
+            unconfirmed,
+            clock,
+            random: SystemRandom,
+            reading: AdaptiveRoom::new(),
+        })
     }
 
     /// So many replicas of the store should have the end of a session before it is acknowledged,
@@ -124,6 +134,13 @@ impl RedisStore {
             tracing::warn!(replicas, wanted, "too few replicas of the store have a session's end");
         }
         Ok(reply)
+    }
+
+    async fn read(&self, key: &StoreKey) -> Result<Option<Versioned>, StoreError> {
+        let mut command = redis::cmd("GET");
+        command.arg(key.text());
+        let stored: Option<Vec<u8>> = self.run(key.text(), command).await?;
+        Ok(stored.as_deref().map(decode))
     }
 
     /// The records that a command finds in an index.
@@ -237,14 +254,17 @@ impl SessionStore for RedisStore {
     }
 
     fn load<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, Option<Versioned>> {
-        let mut command = redis::cmd("GET");
-        command.arg(key.text());
-        async move { Ok(self.run::<Option<Vec<u8>>>(key.text(), command).await?.as_deref().map(decode)) }
-            .boxed()
+        async move {
+            let Some(_place) = self.reading.enter() else {
+                return Err(StoreError("too many requests wait for it".to_owned()));
+            };
+            self.read(key).await
+        }
+        .boxed()
     }
 
     fn load_many<'a>(&'a self, keys: &'a [StoreKey]) -> StoreFuture<'a, Vec<Option<Versioned>>> {
-        futures_util::future::try_join_all(keys.iter().map(|key| self.load(key))).boxed()
+        futures_util::future::try_join_all(keys.iter().map(|key| self.read(key))).boxed()
     }
 
     fn replace_if_version<'a>(

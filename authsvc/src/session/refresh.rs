@@ -140,6 +140,10 @@ impl Sessions {
         redeemer: Arc<dyn Redeemer>,
         loaded: &Loaded,
     ) -> Outcome {
+        let Some(_place) = policy.provider.wait() else {
+            // It may hang: whoever waits for it holds a connection that other policies need.
+            return Ok(Refreshed::Failed);
+        };
         let give_up = Instant::now() + WAIT_FOR;
         let mut outcome = self.board(policy, redeemer, loaded);
         match timeout_at(give_up, outcome.wait_for(Option::is_some)).await {

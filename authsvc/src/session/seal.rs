@@ -4,11 +4,12 @@
 //! moved or from another time. This module must not choose what goes into a record or where it
 //! lies, must not use a cipher without authentication, and tells callers one error for every cause.
 
-use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
-use super::keyring::{Keyring, length_prefixed};
+use super::keyring::{Keyring, PolicyRoots, length_prefixed};
 use super::{Purpose, StoreKey};
 use crate::random::Random;
 
@@ -23,30 +24,26 @@ const TAG_LEN: usize = 16;
 /// A record is: format version (1 byte), length of the key id (1 byte), key id, nonce (12 bytes),
 /// ciphertext and tag. Nonces are random, so that replicas need no common counter; one key is good
 /// for 2³² records (NIST SP 800-38D, 8.3).
+///
+/// Its keys are derived when the first record comes: of ten thousand policies most have none here.
 pub struct Sealer {
     id: SealerId,
-    policy_uid: String,
+    roots: PolicyRoots,
     purpose: Purpose,
-    active: SealingKey,
-    retired: Vec<SealingKey>,
-}
-
-struct SealingKey {
-    id: String,
-    key: LessSafeKey,
+    /// In the keyring's order: the active one first.
+    keys: OnceLock<Box<[LessSafeKey]>>,
 }
 
 /// Tells sealers apart: what one opened may not open under the next version of its policy or keyring.
-#[derive(Clone, Debug)]
-pub struct SealerId(Arc<()>);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealerId(u64);
 
-impl PartialEq for SealerId {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+impl SealerId {
+    fn another() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Ordering::Relaxed))
     }
 }
-
-impl Eq for SealerId {}
 
 /// A record that does not open: altered, of another policy, purpose or place, or by a key that is
 /// gone. Which of these is not told.
@@ -55,21 +52,25 @@ impl Eq for SealerId {}
 pub struct Unsealable;
 
 impl Sealer {
-    /// Derives the keys of a policy and purpose: the keyring's active key seals, every key opens.
+    /// The sealer of a policy and purpose: the keyring's active key seals, every key opens.
     #[must_use]
     pub fn new(keyring: &Keyring, policy_uid: &str, purpose: Purpose) -> Self {
-        let label = format!("seal/{}", purpose.label());
-        let mut keys: Vec<SealingKey> = keyring
-            .keys()
-            .iter()
-            .map(|root| SealingKey {
-                id: root.id().to_owned(),
-                key: aes_key(&root.derive(&label, policy_uid)),
-            })
-            .collect();
-        let active = keys.remove(0);
-        let id = SealerId(Arc::new(()));
-        Self { id, policy_uid: policy_uid.to_owned(), purpose, active, retired: keys }
+        Self::of(&keyring.of_policy(policy_uid), purpose)
+    }
+
+    /// The same, by what other keys of the policy are derived from too.
+    #[must_use]
+    pub fn of(roots: &PolicyRoots, purpose: Purpose) -> Self {
+        let (id, roots) = (SealerId::another(), roots.clone());
+        Self { id, roots, purpose, keys: OnceLock::new() }
+    }
+
+    /// In the keyring's order.
+    fn keys(&self) -> &[LessSafeKey] {
+        self.keys.get_or_init(|| {
+            let label = format!("seal/{}", self.purpose.label());
+            self.roots.derive(&label).map(|key| aes_key(&key)).collect()
+        })
     }
 
     /// Which sealer this is: each one made is another.
@@ -82,18 +83,13 @@ impl Sealer {
     #[must_use]
     pub fn place_of_key(&self, sealed: &[u8]) -> Option<usize> {
         let id = sealed.get(1).and_then(|length| sealed.get(2..2 + usize::from(*length)))?;
-        self.keys().position(|key| key.id.as_bytes() == id)
+        self.roots.keys().iter().position(|root| root.id().as_bytes() == id)
     }
 
     /// Whether a record that opens was sealed by the active key, and not by one that is to go.
     #[must_use]
     pub fn is_by_active_key(&self, sealed: &[u8]) -> bool {
         self.place_of_key(sealed) == Some(0)
-    }
-
-    /// The active one first.
-    fn keys(&self) -> impl Iterator<Item = &SealingKey> {
-        std::iter::once(&self.active).chain(&self.retired)
     }
 
     /// Seals a record that belongs under `at` and opens nowhere else.
@@ -107,14 +103,13 @@ impl Sealer {
         let mut nonce = [0; NONCE_LEN];
         random.fill(&mut nonce);
         let aad = Aad::from(self.place(at));
-        let key = &self.active;
+        let (id, key) = (self.roots.keys()[0].id(), &self.keys()[0]);
         let tag = key
-            .key
             .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), aad, &mut plain)
             .expect("the record is short enough for AES-GCM");
-        let mut sealed = Vec::with_capacity(2 + key.id.len() + NONCE_LEN + plain.len() + TAG_LEN);
-        sealed.extend_from_slice(&[FORMAT, key.id.len() as u8]);
-        sealed.extend_from_slice(key.id.as_bytes());
+        let mut sealed = Vec::with_capacity(2 + id.len() + NONCE_LEN + plain.len() + TAG_LEN);
+        sealed.extend_from_slice(&[FORMAT, id.len() as u8]);
+        sealed.extend_from_slice(id.as_bytes());
         sealed.extend_from_slice(&nonce);
         sealed.append(&mut plain);
         sealed.extend_from_slice(tag.as_ref());
@@ -127,12 +122,13 @@ impl Sealer {
         if format != FORMAT {
             return Err(Unsealable);
         }
-        let (id, rest) = rest.split_at_checked(id_len.into()).ok_or(Unsealable)?;
+        let (_, rest) = rest.split_at_checked(id_len.into()).ok_or(Unsealable)?;
         let (nonce, ciphertext) = rest.split_first_chunk().ok_or(Unsealable)?;
-        let key = self.keys().find(|key| key.id.as_bytes() == id).ok_or(Unsealable)?;
+        let place = self.place_of_key(sealed).ok_or(Unsealable)?;
+        let key = self.keys().get(place).ok_or(Unsealable)?;
         let mut plain = ciphertext.to_vec();
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        let opened = key.key.open_in_place(nonce, Aad::from(self.place(at)), &mut plain);
+        let opened = key.open_in_place(nonce, Aad::from(self.place(at)), &mut plain);
         let length = opened.map_err(|_| Unsealable)?.len();
         plain.truncate(length);
         Ok(plain)
@@ -142,7 +138,7 @@ impl Sealer {
     fn place(&self, at: &StoreKey) -> Vec<u8> {
         length_prefixed(&[
             &[FORMAT],
-            self.policy_uid.as_bytes(),
+            self.roots.policy_uid().as_bytes(),
             self.purpose.label().as_bytes(),
             at.text().as_bytes(),
         ])

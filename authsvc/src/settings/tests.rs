@@ -19,6 +19,8 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!(settings.store, StoreSetting::Memory);
     assert_eq!(settings.drain_delay, Duration::from_secs(5));
     assert_eq!(settings.session_cache_bytes, DEFAULT_BYTES);
+    assert_eq!((settings.logins_per_policy, settings.logins_per_client), (3000, None));
+    assert_eq!(settings.client_address_header, None);
     assert!(!settings.allow_insecure_issuers);
     assert!(
         parse(&["--policies", "p", "--allow-insecure-issuers"]).unwrap().allow_insecure_issuers
@@ -33,6 +35,8 @@ fn a_wrong_flag_is_named_and_a_store_url_is_never_shown() {
         (vec!["--policies", "p", "--browser-addr", "localhost:1"], "such as 0.0.0.0:8080"),
         (vec!["--policies", "p", "--drain-delay", "5"], "--drain-delay"),
         (vec!["--policies", "p", "--session-cache-bytes", "64MB"], "--session-cache-bytes"),
+        (vec!["--policies", "p", "--logins-per-policy", "0"], "--logins-per-policy"),
+        (vec!["--policies", "p", "--logins-per-client", "many"], "--logins-per-client"),
         (vec!["--policies", "p", "--log-format", "xml"], "--log-format"),
         (vec!["--policies", "p", "--skip-auth"], "--skip-auth"),
         (vec!["--policies", "p", "--store", "postgres://u:canary@h"], "--store"),
@@ -80,6 +84,16 @@ fn settings_that_cannot_work_name_the_flag_and_the_fix() {
             Settings { store_wait_replicas: Some(1), ..good.clone() },
             "--store-wait-replicas",
             "remove it",
+        ),
+        (
+            Settings { logins_per_client: Some(9), ..good.clone() },
+            "--logins-per-client",
+            "give it, or remove",
+        ),
+        (
+            Settings { client_address_header: Some("X Real".into()), ..good.clone() },
+            "--client-address-header",
+            "such as X-Real-IP",
         ),
         (
             Settings { browser_addr: same, check_addr: same, ..good },

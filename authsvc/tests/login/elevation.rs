@@ -44,7 +44,7 @@ pub use self::browser::{Answer, Browser, Sent};
 use crate::cuttable::{Cuttable, cuttable};
 use crate::idp::{FakeIdp, Reply};
 use crate::jose::{self, Signer};
-use crate::site::{ORIGIN, START, policy, route};
+use crate::site::{ORIGIN, START, check_port, policy, route};
 
 pub const BASE: &str = "/api/production";
 pub const AUTHORIZE: &str = "/api/production/authorize";
@@ -138,9 +138,10 @@ impl Area {
             clock: as_clock,
             random,
             metrics: Metrics::new(),
+            overload: vestibule_authsvc::overload::Overload::default(),
         });
         let keyring = Arc::new(Keyring::ephemeral(&SystemRandom));
-        let (browser, check) = (router::browser(app.clone()), router::check(app.clone()));
+        let (browser, check) = (router::browser(app.clone()), check_port(app.clone()));
         let secrets = Mutex::default();
         let area = Self { idp, clock, store, app, keyring, browser, check, secrets };
         area.install(alter);

@@ -124,6 +124,7 @@ impl Apps {
                 clock: as_clock,
                 random,
                 metrics: Metrics::new(),
+                overload: vestibule_authsvc::overload::Overload::default(),
             })
         });
         Self { idp, clock, store, replicas, template, tokens: AtomicU64::new(0) }

@@ -13,6 +13,7 @@ mod conformance;
 mod cuttable;
 mod drafts;
 mod elevation;
+mod floods;
 mod flows;
 mod granted_scopes;
 mod hosted_backend;

@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use vestibule_authsvc::clock::{ManualClock, Timestamp};
 use vestibule_authsvc::oidc::{Backoff, Provider, ProviderState, Providers, keep_probing};
 use vestibule_authsvc::random::SystemRandom;
+use vestibule_policy::model::PolicyId;
 
 use crate::idp::{FakeIdp, Reply};
 use crate::site::{START, provider_config};
@@ -39,12 +40,12 @@ impl Probed {
 
     /// Waits for a state, while time passes for what may be asked again only later.
     async fn becomes(&self, provider: &Provider, expected: &str) -> Arc<ProviderState> {
-        let mut changes = self.providers.state_changes();
+        let changes = self.providers.state_changes();
         let waited = tokio::time::timeout(SOON, async {
             while provider.state().name() != expected {
                 self.clock.advance(5);
                 // Whether it changed or not, it is looked at again.
-                let _ = tokio::time::timeout(QUICK.most, changes.changed()).await;
+                let _ = tokio::time::timeout(QUICK.most, changes.next()).await;
             }
         });
         waited.await.unwrap_or_else(|_| panic!("not {expected}: {:?}", provider.state()));
@@ -107,7 +108,7 @@ async fn a_provider_that_no_policy_uses_is_not_asked_any_more() {
     let probed = Probed::new();
     let provider = probed.providers.get(&provider_config(&idp.issuer)).unwrap();
     probed.becomes(&provider, "Failed").await;
-    probed.providers.retain([]);
+    probed.providers.left(&PolicyId { namespace: String::new(), name: String::new() }, &provider);
     let forgotten = tokio::time::timeout(SOON, async {
         // The test and `provider` itself; the probe held a third.
         while Arc::strong_count(&provider) > 1 {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use vestibule_authsvc::clock::{ManualClock, Timestamp};
 use vestibule_authsvc::oidc::{OidcError, Providers};
 use vestibule_authsvc::random::SystemRandom;
+use vestibule_policy::model::PolicyId;
 
 use crate::idp::{FakeIdp, Reply};
 use crate::jose::{self, KEYS, Signer};
@@ -148,7 +149,9 @@ async fn t084_an_issuer_that_may_not_be_asked_is_refused_before_anything_is_fetc
     let good = provider_config("https://id.example.com");
     let first = providers.get(&good).unwrap();
     assert!(Arc::ptr_eq(&first, &providers.get(&good).unwrap()));
-    providers.retain([]);
+    let by = PolicyId { namespace: "default".to_owned(), name: "shop".to_owned() };
+    providers.used(&Arc::new(by.clone()), &first);
+    providers.left(&by, &first);
     assert!(!Arc::ptr_eq(&first, &providers.get(&good).unwrap()));
 }
 

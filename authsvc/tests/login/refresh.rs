@@ -24,7 +24,6 @@ use vestibule_authsvc::metrics::Metrics;
 use vestibule_authsvc::oidc::Providers;
 use vestibule_authsvc::policies::{LivePolicy, Lookup, Policies, PolicyEntry};
 use vestibule_authsvc::random::SystemRandom;
-use vestibule_authsvc::router;
 use vestibule_authsvc::session::keyring::Keyring;
 use vestibule_authsvc::session::memory::MemoryStore;
 use vestibule_authsvc::session::service::Sessions;
@@ -33,7 +32,7 @@ use vestibule_authsvc::token::Token;
 use vestibule_policy::model::{CompiledPolicy, CompiledRequire, UpstreamAuthorization};
 
 use crate::idp::{FakeIdp, Reply, Seen};
-use crate::site::{Browser, START, Shop, policy, route};
+use crate::site::{Browser, START, Shop, check_port, policy, route};
 
 /// How long tokens live here.
 pub const LIFETIME: u64 = 300;
@@ -205,8 +204,9 @@ impl Checked {
             clock: as_clock,
             random,
             metrics: Metrics::new(),
+            overload: vestibule_authsvc::overload::Overload::default(),
         });
-        let router = router::check(app.clone());
+        let router = check_port(app.clone());
         Self { rotation: Rotation::of(&idp, &clock), idp, clock, app, router }
     }
 

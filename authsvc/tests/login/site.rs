@@ -10,6 +10,7 @@ use axum::{Extension, Router};
 use http::header::{COOKIE, LOCATION, SET_COOKIE};
 use http::{HeaderMap, Request, StatusCode};
 use secrecy::SecretString;
+use tokio::sync::watch;
 use tower::ServiceExt as _;
 use url::Url;
 use vestibule_authsvc::app::App;
@@ -17,8 +18,11 @@ use vestibule_authsvc::clock::{Clock, ManualClock, Timestamp};
 use vestibule_authsvc::endpoints::{Site, callback, login};
 use vestibule_authsvc::metrics::Metrics;
 use vestibule_authsvc::oidc::{Provider, Providers};
+use vestibule_authsvc::overload::Overload;
+use vestibule_authsvc::overload::logins::LoginLimits;
 use vestibule_authsvc::policies::{LivePolicy, Policies};
 use vestibule_authsvc::random::SystemRandom;
+use vestibule_authsvc::server::check_port::CheckPort;
 use vestibule_authsvc::session::keyring::Keyring;
 use vestibule_authsvc::session::memory::MemoryStore;
 use vestibule_authsvc::session::service::Sessions;
@@ -35,6 +39,11 @@ use crate::idp::FakeIdp;
 
 pub const START: u64 = 1_800_000_000;
 pub const ORIGIN: &str = "https://shop.example.com";
+
+/// Where gateways ask.
+pub fn check_port(app: Arc<App>) -> Router {
+    Router::new().fallback_service(CheckPort::new(app, watch::channel(false).1, false))
+}
 
 pub fn provider_config(issuer: &str) -> CompiledProvider {
     CompiledProvider {
@@ -140,6 +149,10 @@ impl Shop {
     }
 
     pub async fn with(alter: impl FnOnce(&mut CompiledPolicy)) -> Self {
+        Self::with_limits(LoginLimits::default(), alter).await
+    }
+
+    pub async fn with_limits(limits: LoginLimits, alter: impl FnOnce(&mut CompiledPolicy)) -> Self {
         let idp = FakeIdp::start().await;
         let clock = Arc::new(ManualClock::new(Timestamp(START)));
         let as_clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
@@ -154,6 +167,7 @@ impl Shop {
             clock: as_clock,
             random,
             metrics: Metrics::new(),
+            overload: Overload::new(limits),
         });
         let keyring = Arc::new(Keyring::ephemeral(&SystemRandom));
         let mut compiled = policy("shop", &idp.issuer);
@@ -177,7 +191,7 @@ impl Shop {
         compiled: CompiledPolicy,
     ) -> Self {
         let provider = provider(&compiled.provider.issuer, &clock);
-        let policy = Arc::new(LivePolicy::new(compiled, &keyring, provider));
+        let policy = Arc::new(LivePolicy::new(compiled, &keyring, provider).unwrap());
         let site = Site { policy: Arc::clone(&policy), origin: policy.compiled.origins[0].clone() };
         let router = Router::new()
             .route("/bff/login", get(login::login))

@@ -101,7 +101,7 @@ pub fn policy() -> LivePolicy {
     .unwrap();
     let providers = Providers::new(Arc::new(SystemClock), Arc::new(SystemRandom));
     let provider = providers.get(&compiled.provider).unwrap();
-    LivePolicy::new(compiled, &Keyring::ephemeral(&SystemRandom), provider)
+    LivePolicy::new(compiled, &Keyring::ephemeral(&SystemRandom), provider).unwrap()
 }
 
 pub fn session(subject: &str) -> Session {

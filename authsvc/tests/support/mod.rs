@@ -9,6 +9,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tower::ServiceExt as _;
 use vestibule_authsvc::app::App;
 use vestibule_authsvc::clock::{Clock, ManualClock, Timestamp};
@@ -17,6 +18,7 @@ use vestibule_authsvc::oidc::Providers;
 use vestibule_authsvc::policies::{LivePolicy, Lookup, Policies, PolicyEntry};
 use vestibule_authsvc::random::{Random, SeededRandom};
 use vestibule_authsvc::router;
+use vestibule_authsvc::server::check_port::CheckPort;
 use vestibule_authsvc::session::Session;
 use vestibule_authsvc::session::keyring::Keyring;
 use vestibule_authsvc::session::memory::MemoryStore;
@@ -105,8 +107,11 @@ impl TestApp {
             clock: as_clock,
             random,
             metrics: Metrics::new(),
+            overload: vestibule_authsvc::overload::Overload::default(),
         });
-        let (check, browser) = (router::check(app.clone()), router::browser(app.clone()));
+        let check = CheckPort::new(app.clone(), watch::channel(false).1, false);
+        let check = Router::new().fallback_service(check);
+        let browser = router::browser(app.clone());
         Self { app, clock, check, browser }
     }
 

@@ -5,19 +5,17 @@
 //! where the real programs listen.
 #![expect(clippy::expect_used, reason = "a measurement whose parts fail ends, with the reason")]
 
-use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
-use std::process::Command;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use vestibule_e2e::apiserver::{ApiServer, FaultProxy, NAMESPACE, Operator};
+use vestibule_e2e::capacity::{Replica, Usage};
 use vestibule_e2e::http::Request;
-use vestibule_e2e::process::{Process, eventually, free_port};
+use vestibule_e2e::process::{eventually, free_port};
 use vestibule_e2e::provider::{CLIENT_SECRET, Provider};
-use vestibule_e2e::tools::binary;
 
 const LIMIT: Duration = Duration::from_mins(30);
 const REPLICAS: [&str; 2] = ["127.0.0.2", "127.0.0.3"];
@@ -46,7 +44,7 @@ fn measure(policies: usize) -> String {
     bench.wait_until_programmed();
     let programmed = start.elapsed();
     let own = Usage::of(operator.id());
-    let authsvc: Vec<Usage> = bench.authsvc.iter().map(|one| Usage::of(one.process.id())).collect();
+    let authsvc: Vec<Usage> = bench.authsvc.iter().map(|one| Usage::of(one.id())).collect();
     let servers: f64 = bench.api.processes().map(|id| Usage::of(id).cpu).iter().sum();
     let mut times: Vec<Duration> = (0..EDITS).map(|round| bench.edit(round)).collect();
     times.sort();
@@ -70,15 +68,9 @@ fn measure(policies: usize) -> String {
     )
 }
 
-/// A replica of authsvc.
-struct Authsvc {
-    process: Process,
-    check: SocketAddr,
-}
-
 /// The API with all policies in it, and two authsvc that run. No operator runs.
 struct Bench {
-    authsvc: Vec<Authsvc>,
+    authsvc: Vec<Replica>,
     admin_port: u16,
     policies: usize,
     _provider: Provider,
@@ -151,7 +143,9 @@ impl Bench {
     fn with_authsvc(mut self) -> Self {
         for address in REPLICAS {
             let ip: IpAddr = address.parse().expect("an address");
-            let authsvc = start_authsvc(&self.api, ip, self.admin_port);
+            let token = self.api.dir().join("admin-token").display().to_string();
+            let arguments = ["--admin-token-file", &token];
+            let authsvc = Replica::start(&self.api, ip, self.admin_port, &arguments);
             self.authsvc.push(authsvc);
             let name = format!("authsvc-{}", self.authsvc.len());
             let mut pod = object("v1", "Pod", NAMESPACE, &name);
@@ -213,7 +207,7 @@ impl Bench {
             .header("X-Forwarded-Host", host_of(index))
             .header("X-Forwarded-Uri", "/door");
         let enforced = eventually(LIMIT, || {
-            let answers = |one: &Authsvc| {
+            let answers = |one: &Replica| {
                 ask.try_send(one.check).is_some_and(|answer| answer.status == wanted)
             };
             self.authsvc.iter().all(answers).then_some(())
@@ -251,24 +245,6 @@ impl Bench {
         }
         (took, status.len(), others.len())
     }
-}
-
-fn start_authsvc(api: &ApiServer, ip: IpAddr, admin_port: u16) -> Authsvc {
-    let (browser, check) = (SocketAddr::new(ip, free_port()), SocketAddr::new(ip, free_port()));
-    let admin = SocketAddr::new(ip, admin_port);
-    let mut command = Command::new(binary("vestibule-authsvc"));
-    command.args(["serve", "--kubernetes", "--namespace", NAMESPACE, "--drain-delay", "0s"]);
-    command.arg("--keyring").arg(api.dir().join("keyring.yaml"));
-    command.arg("--admin-token-file").arg(api.dir().join("admin-token"));
-    command.args(["--browser-addr", &browser.to_string(), "--check-addr", &check.to_string()]);
-    command.args(["--admin-addr", &admin.to_string(), "--allow-insecure-issuers"]);
-    command.env("KUBECONFIG", api.kubeconfig());
-    let log = api.dir().join(format!("authsvc-{ip}.log"));
-    let mut process = Process::spawn("authsvc", &mut command, &log);
-    process.wait_ready(Duration::from_secs(30), || {
-        (Request::get("/readyz", "admin").try_send(admin)?.status == 200).then_some(())
-    });
-    Authsvc { process, check }
 }
 
 fn is_programmed(policy: &Value) -> bool {
@@ -323,35 +299,4 @@ fn object(version: &str, kind: &str, namespace: &str, name: &str) -> Value {
         object["metadata"]["namespace"] = json!(namespace);
     }
     object
-}
-
-/// What a process uses: MiB now and at most, seconds of a processor.
-struct Usage {
-    memory: u64,
-    most: u64,
-    cpu: f64,
-}
-
-impl Usage {
-    fn of(process: u32) -> Self {
-        let read = |file: &str| {
-            let path = Path::new("/proc").join(process.to_string()).join(file);
-            std::fs::read_to_string(path).expect("the process runs")
-        };
-        let status = read("status");
-        let mebibytes = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-            let kibibytes = line.trim().trim_end_matches(" kB").parse::<u64>();
-            kibibytes.expect("a number of kB") / 1024
-        };
-        // After the name in brackets, the 12th and 13th fields are times in hundredths of a second.
-        let stat = read("stat");
-        let after = stat.rsplit_once(") ").map(|(_, fields)| fields).unwrap_or_default();
-        let ticks = after.split(' ').skip(11).take(2).filter_map(|field| field.parse::<f64>().ok());
-        Self {
-            memory: mebibytes("VmRSS:"),
-            most: mebibytes("VmHWM:"),
-            cpu: ticks.sum::<f64>() / 100.0,
-        }
-    }
 }

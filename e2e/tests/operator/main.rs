@@ -8,6 +8,7 @@ mod authorities;
 mod bench;
 mod crashes;
 mod deleted_news;
+mod edits_under_load;
 mod failures;
 mod header_list;
 mod header_list_admission;

@@ -171,6 +171,12 @@ impl<'e> Walk<'e> {
     }
 }
 
+/// `NAME` of an expression that is `claims.NAME` or `claims["NAME"]` and nothing else.
+pub(super) fn only_claim(program: &IdedExpr) -> Option<&str> {
+    let only_asks = matches!(&program.expr, Expr::Select(select) if select.test);
+    claim_name(&program.expr).filter(|_| !only_asks)
+}
+
 /// `NAME` of `claims.NAME`, `has(claims.NAME)` and `claims["NAME"]`.
 fn claim_name(expression: &Expr) -> Option<&str> {
     let is_claims = |operand: &IdedExpr| matches!(&operand.expr, Expr::Ident(n) if n == CLAIMS);

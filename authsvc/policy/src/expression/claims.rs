@@ -27,26 +27,25 @@ impl Needs {
     /// Whether what is needed of the claims weighs at most `limit`; stops where it does not.
     pub(super) fn weigh_at_most(&self, claims: &Map<String, Value>, limit: u64) -> bool {
         let mut left = limit;
-        take(&mut left, 1)
-            && self.select(claims).all(|(name, value)| {
-                take(&mut left, text_weight(name)) && weigh(value, MAX_DEPTH, &mut left)
-            })
+        if !take(&mut left, 1) {
+            return false;
+        }
+        let weighs = |(name, value): (&String, &Value)| {
+            take(&mut left, text_weight(name)) && weigh(value, MAX_DEPTH, &mut left)
+        };
+        match self {
+            Self::All => claims.iter().all(weighs),
+            Self::Only(names) => {
+                names.iter().filter_map(|name| claims.get_key_value(name)).all(weighs)
+            }
+        }
     }
 
     /// The needed claims as a CEL map.
     pub(super) fn convert<'v>(&self, claims: &'v Map<String, Value>) -> Box<dyn Val + 'v> {
-        map(self.select(claims))
-    }
-
-    fn select<'a, 'v: 'a>(
-        &'a self,
-        claims: &'v Map<String, Value>,
-    ) -> Box<dyn Iterator<Item = (&'v String, &'v Value)> + 'a> {
         match self {
-            Self::All => Box::new(claims.iter()),
-            Self::Only(names) => {
-                Box::new(names.iter().filter_map(|name| claims.get_key_value(name)))
-            }
+            Self::All => map(claims.iter()),
+            Self::Only(names) => map(names.iter().filter_map(|name| claims.get_key_value(name))),
         }
     }
 }

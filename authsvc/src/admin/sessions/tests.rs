@@ -44,6 +44,7 @@ impl Port {
             clock: clock.clone(),
             random,
             metrics: Metrics::new(),
+            overload: crate::overload::Overload::default(),
         });
         let entries = (0..policies).map(|number| {
             let name = format!("p{number:04}");

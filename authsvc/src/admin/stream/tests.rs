@@ -13,12 +13,12 @@ use crate::session::keyring::Keyring;
 
 const SOON: Duration = Duration::from_secs(5);
 
-struct Reader {
+struct Client {
     body: std::pin::Pin<Box<axum::body::BodyDataStream>>,
     rest: String,
 }
 
-impl Reader {
+impl Client {
     async fn open(router: &Router) -> Self {
         let answer = ask(router, "/policies", &[&format!("Bearer {TOKEN}")]).await;
         assert_eq!(answer.status(), 200);
@@ -56,7 +56,7 @@ fn entry(name: &str, generation: i64) -> PolicyEntry {
         problem: None,
     };
     let revision = Arc::new(revision);
-    PolicyEntry { id: policy.id.clone(), policy: Some(policy), revision, wired: true }
+    PolicyEntry { id: Arc::new(policy.id.clone()), policy: Some(policy), revision, wired: true }
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn every_change_is_told_at_once_and_no_secret_ever() {
     let (draining, keyring) =
         (watch::Sender::new(false), Arc::new(Keyring::ephemeral(&*app.random)));
     let (router, _file) = with_token(&app, &draining);
-    let mut early = Reader::open(&router).await;
+    let mut early = Client::open(&router).await;
     let (a, b) = (entry("a", 1), entry("b", 1));
     app.policies.install(vec![a.clone(), b.clone()], &keyring);
     let mut names =
@@ -74,7 +74,7 @@ async fn every_change_is_told_at_once_and_no_secret_ever() {
     assert_eq!(names, ["a", "b"]);
     assert_eq!(early.line().await, Some(json!({"type": "synced"})));
 
-    let mut reader = Reader::open(&router).await;
+    let mut reader = Client::open(&router).await;
     let first = reader.policy().await;
     reader.policy().await;
     assert!(!first.to_string().contains("canary"), "{first}");
@@ -110,7 +110,7 @@ async fn a_reader_that_is_late_is_told_the_last_state_alone() {
         (watch::Sender::new(false), Arc::new(Keyring::ephemeral(&*app.random)));
     let (router, _file) = with_token(&app, &draining);
     app.policies.install(vec![entry("a", 0)], &keyring);
-    let mut reader = Reader::open(&router).await;
+    let mut reader = Client::open(&router).await;
     reader.policy().await;
     reader.line().await;
     for generation in 1..=1000 {
@@ -126,7 +126,7 @@ async fn at_most_sixteen_readers_are_served_and_a_place_becomes_free() {
     let (router, _file) = with_token(&app, &draining);
     let mut readers = Vec::new();
     for _ in 0..MAX_STREAMS {
-        readers.push(Reader::open(&router).await);
+        readers.push(Client::open(&router).await);
     }
     let bearer = format!("Bearer {TOKEN}");
     assert_eq!(ask(&router, "/policies", &[&bearer]).await.status(), 503);

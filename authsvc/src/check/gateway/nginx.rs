@@ -4,28 +4,26 @@
 //! `X-Forwarded-*` are the client's own here and are ignored.
 
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::super::decide::Refusal;
 use super::{Dialect, Stated, bare, stated, unavailable};
 
 /// The headers that state the original request.
-pub(super) const HEADERS: [&str; 2] = ["x-original-method", "x-original-url"];
+pub(super) static HEADERS: [HeaderName; 2] =
+    [HeaderName::from_static("x-original-method"), HeaderName::from_static("x-original-url")];
 
 /// Splits `scheme://host/uri`; the scheme is the hop's and means nothing.
-pub(super) fn read(headers: &HeaderMap) -> Result<Stated, Refusal> {
-    let url = stated(headers, "x-original-url")?;
+pub(super) fn read(headers: &HeaderMap) -> Result<Stated<'_>, Refusal> {
+    let [method, url] = &HEADERS;
+    let url = stated(headers, url)?;
     let rest = url
         .strip_prefix("https://")
         .or_else(|| url.strip_prefix("http://"))
         .ok_or(Refusal::Forbidden("header"))?;
     let slash = rest.find('/').ok_or(Refusal::Forbidden("path"))?;
     let (host, target) = rest.split_at(slash);
-    Ok(Stated {
-        method: stated(headers, "x-original-method")?.to_owned(),
-        host: host.to_owned(),
-        target: target.to_owned(),
-    })
+    Ok(Stated { method: stated(headers, method)?, host, target })
 }
 
 /// Never a body: nginx drops the upstream connection after any.

@@ -4,7 +4,7 @@
 //! connection's and wrong behind a TLS-terminating load balancer, so it is not read.
 
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::super::decide::{Advice, Refusal};
@@ -15,23 +15,28 @@ use crate::policies::LivePolicy;
 use crate::problem::Problem;
 
 /// The headers that state the original request.
-pub(super) const HEADERS: [&str; 3] = ["x-forwarded-host", "x-forwarded-method", "x-forwarded-uri"];
+pub(super) static HEADERS: [HeaderName; 3] = [
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-method"),
+    HeaderName::from_static("x-forwarded-uri"),
+];
 
 /// What need not be encoded in a query's value; `/` and the unreserved stay readable.
 const QUERY_VALUE: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-pub(super) fn read(headers: &HeaderMap) -> Result<Stated, Refusal> {
+pub(super) fn read(headers: &HeaderMap) -> Result<Stated<'_>, Refusal> {
+    let [host, method, target] = &HEADERS;
     Ok(Stated {
-        method: stated(headers, "x-forwarded-method")?.to_owned(),
-        host: stated(headers, "x-forwarded-host")?.to_owned(),
-        target: stated(headers, "x-forwarded-uri")?.to_owned(),
+        method: stated(headers, method)?,
+        host: stated(headers, host)?,
+        target: stated(headers, target)?,
     })
 }
 
 pub(super) fn render(
     policy: &LivePolicy,
-    request: Option<&CheckRequest>,
+    request: Option<&CheckRequest<'_>>,
     refusal: Refusal,
 ) -> Response {
     match (refusal, request) {
@@ -72,23 +77,23 @@ fn forged(policy: &LivePolicy) -> Response {
     .into_response()
 }
 
-fn unauthenticated(policy: &LivePolicy, request: Option<&CheckRequest>) -> Response {
-    let login_url = request.map(|request| policy.endpoint(&request.origin, "login"));
+fn unauthenticated(policy: &LivePolicy, request: Option<&CheckRequest<'_>>) -> Response {
+    let login_url = request.map(|request| policy.endpoint(request.origin, "login"));
     Problem::unauthenticated(login_url).into_response()
 }
 
 /// A navigation comes back to where it was going; a script says itself where its page is.
 fn mediation(
     policy: &LivePolicy,
-    request: Option<&CheckRequest>,
+    request: Option<&CheckRequest<'_>>,
     advice: &Advice,
     navigates: bool,
 ) -> Response {
     // One that comes back from there with an error would be sent round for ever.
-    let navigates = navigates && !request.is_some_and(|request| has_error(&request.target.raw));
+    let navigates = navigates && !request.is_some_and(|request| has_error(request.target.raw));
     let url = request.zip(policy.authority(&advice.base)).map(|(request, authority)| {
-        let back = navigates.then_some(request.target.raw.as_str());
-        authority.authorize_url(&request.origin, &advice.scopes, back)
+        let back = navigates.then_some(request.target.raw);
+        authority.authorize_url(request.origin, &advice.scopes, back)
     });
     match url {
         Some(url) if navigates => see_other(&url),
@@ -98,7 +103,7 @@ fn mediation(
 
 /// The login endpoint with the way back, absolute: Traefik resolves a relative `Location` against
 /// our own address.
-fn login_url(policy: &LivePolicy, request: &CheckRequest) -> String {
-    let login = policy.endpoint(&request.origin, "login");
-    format!("{login}?rd={}", utf8_percent_encode(&request.target.raw, QUERY_VALUE))
+fn login_url(policy: &LivePolicy, request: &CheckRequest<'_>) -> String {
+    let login = policy.endpoint(request.origin, "login");
+    format!("{login}?rd={}", utf8_percent_encode(request.target.raw, QUERY_VALUE))
 }

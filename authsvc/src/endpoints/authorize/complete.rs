@@ -30,7 +30,7 @@ use crate::session::{ElevationRequest, LoginTransaction, Purpose, Session, Store
 pub(in crate::endpoints) struct Returned<'a> {
     pub app: &'a App,
     pub site: &'a Site,
-    pub cookies: &'a Cookies,
+    pub cookies: Cookies<'a>,
     pub transaction: &'a LoginTransaction,
     pub request: &'a ElevationRequest,
     /// The code, or the code of an error.

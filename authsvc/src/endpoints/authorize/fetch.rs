@@ -104,7 +104,7 @@ struct Granted<'a> {
 /// Answers; `set_cookies` are to be in the answer.
 pub(super) async fn answer(
     call: Call<'_>,
-    facts: &Facts,
+    facts: &Facts<'_>,
     authorization: &Authorization,
     set_cookies: &mut Vec<String>,
 ) -> Response {
@@ -116,7 +116,7 @@ pub(super) async fn answer(
 
 async fn evaluate(
     call: Call<'_>,
-    facts: &Facts,
+    facts: &Facts<'_>,
     authorization: &Authorization,
     set_cookies: &mut Vec<String>,
 ) -> Result<Response, Refusal> {
@@ -131,7 +131,7 @@ async fn evaluate(
         return permissions(call, &caller, &own).await;
     }
     // A frame or a prefetch says nothing of where it comes from, so it changes nothing.
-    let may_obtain = !by_cookie || facts.fetch_mode.as_deref() != Some("navigate");
+    let may_obtain = !by_cookie || facts.fetch_mode != Some("navigate");
     let mut held = look(call, &caller, may_obtain).await?;
     set_cookies.append(&mut held.set_cookies);
     let judged = judge(&authority.compiled, &[], held.elevated.as_deref(), app.clock.now());

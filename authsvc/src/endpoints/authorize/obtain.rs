@@ -160,7 +160,7 @@ pub(super) struct Way {
 pub(super) async fn send(
     app: &App,
     site: &Site,
-    cookies: &Cookies,
+    cookies: Cookies<'_>,
     authority: &LiveAuthority,
     way: Way,
 ) -> Result<Response, NotBegun> {

@@ -54,14 +54,14 @@ fn after(asked: &Asked, policy: &LivePolicy) -> Result<String, Refused> {
 
 /// Whether it is a navigation that a page of the app began, or that the user did. Where the browser gives no
 /// Fetch Metadata, it must name a page of the app, which other sites cannot have it do.
-fn is_of_the_app(facts: &Facts, headers: &HeaderMap, origin: &Origin) -> bool {
+fn is_of_the_app(facts: &Facts<'_>, headers: &HeaderMap, origin: &Origin) -> bool {
     if !facts.is_navigation() {
         return false;
     }
-    if let Some(site) = facts.fetch_site.as_deref() {
+    if let Some(site) = facts.fetch_site {
         return matches!(site, "same-origin" | "none");
     }
-    let named = facts.origin.clone().or_else(|| referer(headers));
+    let named = facts.origin.map(str::to_owned).or_else(|| referer(headers));
     named.and_then(|named| Origin::parse(&named).ok()).as_ref() == Some(origin)
 }
 

@@ -65,12 +65,12 @@ async fn begin(
         Err(refused) => return refused.into_response(navigation),
     };
     let cookies = Cookies::from_headers(headers);
-    let wanted = Wanted { return_to, navigation, login };
-    let mut response = lead_to(app, site, &cookies, wanted).await;
+    let wanted = Wanted { return_to, navigation, login, headers };
+    let mut response = lead_to(app, site, cookies, wanted).await;
     // Where the session suffices, this is what the app waits for.
-    match current_session_of(app, policy, &cookies).await {
+    match current_session_of(app, policy, cookies).await {
         Ok(Some(loaded)) => tell(&mut response, site, Some(&loaded.session)),
-        Ok(None) if believes_in_a_session(&cookies) => tell(&mut response, site, None),
+        Ok(None) if believes_in_a_session(cookies) => tell(&mut response, site, None),
         Ok(None) | Err(_) => {}
     }
     response

@@ -15,25 +15,35 @@ use vestibule_crds::names::{
 use vestibule_policy::handoff::{self, Handoff, State};
 use vestibule_policy::model::PolicyId;
 
-use crate::policies::{PolicyEntry, Revision, RevisionState};
-use crate::policy_source::Load;
+use crate::policies::{Change, PolicyEntry, Revision, RevisionState};
+use crate::policy_source::{Load, Said};
 
 /// All Secrets that count, by name. The name is made from the policy's, so that no two are of one
 /// policy.
 pub(super) struct Known {
     namespace: String,
-    held: BTreeMap<String, Held>,
+    held: BTreeMap<Box<str>, Held>,
     /// What a list under way gave so far.
-    listing: Option<BTreeMap<String, Held>>,
+    listing: Option<BTreeMap<Box<str>, Held>>,
     listed: bool,
-    changed: bool,
+    /// How many of them cannot be used.
+    broken: usize,
+    /// How many were told last.
+    told_broken: usize,
+    /// What was not told yet.
+    untold: Untold,
+}
+
+enum Untold {
+    Everything,
+    Changes(Vec<Change>),
 }
 
 /// One Secret.
 #[derive(Clone)]
 struct Held {
     /// Hash of the data that was read last.
-    seen: String,
+    seen: [u8; 16],
     /// What counts; `None`: not even the policy's name is known.
     entry: Option<PolicyEntry>,
     /// Whether what was read last cannot be used.
@@ -43,7 +53,15 @@ struct Held {
 impl Known {
     /// Nothing yet.
     pub(super) fn new(namespace: String) -> Self {
-        Self { namespace, held: BTreeMap::new(), listing: None, listed: false, changed: false }
+        Self {
+            namespace,
+            held: BTreeMap::new(),
+            listing: None,
+            listed: false,
+            broken: 0,
+            told_broken: 0,
+            untold: Untold::Changes(Vec::new()),
+        }
     }
 
     /// Takes one event.
@@ -59,44 +77,74 @@ impl Known {
             }
             Event::InitDone => {
                 if let Some(listing) = self.listing.take() {
+                    self.broken = listing.values().filter(|held| held.broken).count();
                     self.held = listing;
                     self.listed = true;
-                    self.changed = true;
+                    self.untold = Untold::Everything;
                 }
             }
             Event::Apply(secret) => {
                 if let Some((name, held)) = self.read(secret) {
-                    self.held.insert(name, held);
-                    self.changed = true;
+                    if self.held.get(&name).is_some_and(|old| old.seen == held.seen) {
+                        return;
+                    }
+                    self.broken += usize::from(held.broken);
+                    let entry = held.entry.clone();
+                    let old = self.held.insert(name, held);
+                    self.forget(old.as_ref(), entry.as_ref());
+                    self.tell(entry.map(Change::Is));
                 }
             }
             Event::Delete(secret) => {
                 if secret.metadata.namespace.as_deref() == Some(&self.namespace)
                     && let Some(name) = &secret.metadata.name
                 {
-                    self.changed |= self.held.remove(name).is_some();
+                    let old = self.held.remove(name.as_str());
+                    self.forget(old.as_ref(), None);
                 }
             }
         }
     }
 
-    /// Everything, if it changed since it was asked for last. Nothing before the first full list.
-    pub(super) fn load_if_changed(&mut self) -> Option<Load> {
-        if !self.listed || !std::mem::take(&mut self.changed) {
-            return None;
-        }
-        let entries = self.held.values().filter_map(|held| held.entry.clone()).collect();
-        let problems = self.held.values().filter(|held| held.broken).count();
-        Some(Load { entries, problems })
+    /// What one Secret said does not count any more.
+    fn forget(&mut self, old: Option<&Held>, next: Option<&PolicyEntry>) {
+        self.broken -= usize::from(old.is_some_and(|old| old.broken));
+        let gone = old.and_then(|old| old.entry.as_ref()).map(|entry| &entry.id);
+        let gone = gone.filter(|id| next.is_none_or(|next| next.id != **id));
+        self.tell(gone.map(|id| Change::Gone(Arc::clone(id))));
     }
 
-    fn read(&self, secret: Secret) -> Option<(String, Held)> {
+    fn tell(&mut self, change: Option<Change>) {
+        if let Untold::Changes(changes) = &mut self.untold {
+            changes.extend(change);
+        }
+    }
+
+    /// What changed since it was asked for last. Nothing before the first full list.
+    pub(super) fn load_if_changed(&mut self) -> Option<Load> {
+        if !self.listed {
+            return None;
+        }
+        let said = match std::mem::replace(&mut self.untold, Untold::Changes(Vec::new())) {
+            Untold::Changes(changes) if changes.is_empty() && self.told_broken == self.broken => {
+                return None;
+            }
+            Untold::Changes(changes) => Said::Changed(changes),
+            Untold::Everything => {
+                Said::Whole(self.held.values().filter_map(|held| held.entry.clone()).collect())
+            }
+        };
+        self.told_broken = self.broken;
+        Some(Load { said, problems: self.broken })
+    }
+
+    fn read(&self, secret: Secret) -> Option<(Box<str>, Held)> {
         let name = secret.metadata.name.clone()?;
         if secret.metadata.namespace.as_deref() != Some(&self.namespace) {
             tracing::error!(secret = name, "a Secret of another namespace is no policy");
             return None;
         }
-        let before = self.held.get(&name);
+        let before = self.held.get(name.as_str());
         let annotated = annotated_id(&secret, &name);
         let kind = secret.type_;
         let data: BTreeMap<String, Vec<u8>> = secret
@@ -105,13 +153,14 @@ impl Known {
             .into_iter()
             .map(|(key, value)| (key, value.0))
             .collect();
-        let seen = handoff::hash(&data);
+        let hash = handoff::hash(&data);
+        let seen = digits(&hash);
         if let Some(unchanged) = before.filter(|before| before.seen == seen) {
-            return Some((name, unchanged.clone()));
+            return Some((name.into(), unchanged.clone()));
         }
         let held = match decode(&name, kind.as_deref(), &data) {
             Ok(handoff) => {
-                let entry = Some(entry_of(handoff, &seen, before));
+                let entry = Some(entry_of(handoff, hash, before));
                 Held { seen, entry, broken: false }
             }
             Err(reason) => {
@@ -123,7 +172,7 @@ impl Known {
                 Held { seen, entry, broken: true }
             }
         };
-        Some((name, held))
+        Some((name.into(), held))
     }
 }
 
@@ -146,28 +195,31 @@ fn decode(
 }
 
 /// The entry; where it says what the one before said, its policy is that very one.
-fn entry_of(handoff: Handoff, hash: &str, before: Option<&Held>) -> PolicyEntry {
+fn entry_of(handoff: Handoff, hash: String, before: Option<&Held>) -> PolicyEntry {
+    let before = before.and_then(|before| before.entry.as_ref());
+    let same_id = before.map(|before| &before.id).filter(|id| ***id == handoff.id);
+    let id = same_id.map_or_else(|| Arc::new(handoff.id), Arc::clone);
     let state = match &handoff.state {
         State::Live(_) => RevisionState::Live,
         State::Refused => RevisionState::Refused,
         State::Tombstone => RevisionState::Tombstone,
     };
-    let revision = Revision {
-        uid: handoff.uid,
-        generation: handoff.generation,
-        hash: hash.to_owned(),
-        state,
-        problem: None,
-    };
+    let revision =
+        Revision { uid: handoff.uid, generation: handoff.generation, hash, state, problem: None };
     let policy = match handoff.state {
         State::Live(policy) => {
-            let before = before.and_then(|before| before.entry.as_ref()?.policy.as_ref());
+            let before = before.and_then(|before| before.policy.as_ref());
             let same = before.filter(|before| ***before == *policy);
             Some(same.map_or_else(|| Arc::from(policy), Arc::clone))
         }
         State::Refused | State::Tombstone => None,
     };
-    PolicyEntry { id: handoff.id, policy, revision: Arc::new(revision), wired: true }
+    PolicyEntry { id, policy, revision: Arc::new(revision), wired: true }
+}
+
+/// The value of hexadecimal digits: half as large.
+fn digits(hash: &str) -> [u8; 16] {
+    u128::from_str_radix(hash, 16).unwrap_or_default().to_be_bytes()
 }
 
 fn with_problem(entry: PolicyEntry, problem: String) -> PolicyEntry {

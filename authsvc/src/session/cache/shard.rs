@@ -3,6 +3,7 @@
 //! It must not look at a session, or at a clock by itself.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -18,7 +19,7 @@ const TOUCH_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Shard {
     /// Counts what was heard. An answer of the store that was asked for under another is not kept.
     generation: u64,
-    entries: HashMap<StoreKey, Entry>,
+    entries: Entries,
     /// Whose turn it is to go: keys with the number of their entry, some of them gone already.
     turns: VecDeque<(StoreKey, u64)>,
     last_number: u64,
@@ -27,8 +28,30 @@ pub(super) struct Shard {
     listeners: HashMap<StoreKey, watch::Sender<()>>,
 }
 
+/// Keys are parts of hashes, so that hashing them once more would gain nothing.
+type Entries = HashMap<StoreKey, Entry, BuildHasherDefault<AsItIs>>;
+
+/// The number that was written, as its own hash.
+#[derive(Default)]
+pub(super) struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // Keys write one number alone. Whatever else comes is mixed in somehow.
+        self.0 = bytes.iter().fold(self.0, |sum, byte| sum.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 ^= number;
+    }
+}
+
 /// Freed by who takes it, not under the lock.
-pub(super) type Dropped = HashMap<StoreKey, Entry>;
+pub(super) type Dropped = Entries;
 
 pub(super) struct Entry {
     kept: Kept,
@@ -42,7 +65,7 @@ impl Shard {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             generation: 0,
-            entries: HashMap::new(),
+            entries: Entries::default(),
             turns: VecDeque::new(),
             last_number: 0,
             bytes: 0,

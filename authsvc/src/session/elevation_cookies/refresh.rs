@@ -96,7 +96,7 @@ impl Sessions {
         policy: &Arc<LivePolicy>,
         authority: &Arc<LiveAuthority>,
         caller: &StoreKey,
-        cookies: &Cookies,
+        cookies: Cookies<'_>,
     ) -> Result<CookieRefresh, StoreError> {
         let (policy, authority) = (Arc::clone(policy), Arc::clone(authority));
         let redeemer =
@@ -110,7 +110,7 @@ impl Sessions {
         authority: Arc<LiveAuthority>,
         redeemer: Arc<dyn Redeemer>,
         caller: &StoreKey,
-        cookies: &Cookies,
+        cookies: Cookies<'_>,
     ) -> Result<CookieRefresh, StoreError> {
         let give_up = Instant::now() + WAIT_FOR;
         let now = self.clock.now();

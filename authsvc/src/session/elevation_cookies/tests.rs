@@ -5,6 +5,7 @@ mod places;
 mod refresh;
 mod size;
 
+use http::HeaderMap;
 use vestibule_policy::model::CompiledPolicy;
 
 use super::*;
@@ -28,12 +29,12 @@ fn written_with(policy: &LivePolicy, access: &str, refresh: Option<&str>) -> Vec
 }
 
 /// What caller 1 has by these cookies for the authority of production.
-fn read_back(policy: &LivePolicy, cookies: &Cookies) -> Option<Session> {
-    read(policy, &production(policy), &caller(1), cookies, START)
+fn read_back(policy: &LivePolicy, cookies: &HeaderMap) -> Option<Session> {
+    read(policy, &production(policy), &caller(1), Cookies::from_headers(cookies), START)
 }
 
-fn both_read_back(policy: &LivePolicy, cookies: &Cookies) -> Option<Session> {
-    read_pair(policy, &production(policy), &caller(1), cookies, START)
+fn both_read_back(policy: &LivePolicy, cookies: &HeaderMap) -> Option<Session> {
+    read_pair(policy, &production(policy), &caller(1), Cookies::from_headers(cookies), START)
 }
 
 #[test]
@@ -143,8 +144,10 @@ fn the_cookie_of_another_session_is_nothing() {
     let policy = policy();
     let theirs = sent_back(&written(&policy));
     let authority = production(&policy);
-    assert!(read(&policy, &authority, &caller(2), &theirs, START).is_none());
-    assert!(read_pair(&policy, &authority, &caller(2), &theirs, START).is_none());
+    assert!(read(&policy, &authority, &caller(2), Cookies::from_headers(&theirs), START).is_none());
+    assert!(
+        read_pair(&policy, &authority, &caller(2), Cookies::from_headers(&theirs), START).is_none()
+    );
 }
 
 #[test]
@@ -156,7 +159,10 @@ fn the_cookie_of_another_user_or_issuer_is_nothing_to_who_brings_a_token() {
     let token = elevated(ACCESS, Some(REFRESH));
     let set = write(&policy, &authority, &of(ISSUER, "u-1"), &token, &random).expect("fits");
     let theirs = sent_back(&set);
-    assert!(read(&policy, &authority, &of(ISSUER, "u-1"), &theirs, START).is_some());
+    assert!(
+        read(&policy, &authority, &of(ISSUER, "u-1"), Cookies::from_headers(&theirs), START)
+            .is_some()
+    );
     let others = [
         of(ISSUER, "u-2"),
         of(ISSUER, "U-1"),
@@ -166,7 +172,10 @@ fn the_cookie_of_another_user_or_issuer_is_nothing_to_who_brings_a_token() {
         caller(1),
     ];
     for other in others {
-        assert!(read(&policy, &authority, &other, &theirs, START).is_none(), "{other:?}");
+        assert!(
+            read(&policy, &authority, &other, Cookies::from_headers(&theirs), START).is_none(),
+            "{other:?}"
+        );
     }
 }
 
@@ -179,7 +188,10 @@ fn the_cookie_of_another_base_is_nothing_under_its_name_or_its_own() {
         let its_name = Kind::Access.cookie_name(other);
         let moved = cookies(&format!("{its_name}={}", pair_of(&set[0]).1));
         for theirs in [moved, sent_back(&set)] {
-            assert!(read(&policy, other, &caller(1), &theirs, START).is_none(), "{base}");
+            assert!(
+                read(&policy, other, &caller(1), Cookies::from_headers(&theirs), START).is_none(),
+                "{base}"
+            );
         }
     }
 }
@@ -305,13 +317,19 @@ fn after_the_absolute_timeout_a_cookie_is_nothing_though_its_token_lives() {
     let policy = policy();
     let both = sent_back(&written(&policy));
     let authority = production(&policy);
-    let at = |seconds: u64| read(&policy, &authority, &caller(1), &both, START.plus(seconds));
+    let at = |seconds: u64| {
+        read(&policy, &authority, &caller(1), Cookies::from_headers(&both), START.plus(seconds))
+    };
     let absolute = policy.compiled.session.absolute_timeout;
     assert!(at(absolute - 1).is_some());
     for late in [absolute, absolute + 1, u64::MAX] {
         assert!(at(late).is_none(), "{late}");
         let then = START.plus(late);
-        assert!(read_pair(&policy, &authority, &caller(1), &both, then).is_none(), "{late}");
+        assert!(
+            read_pair(&policy, &authority, &caller(1), Cookies::from_headers(&both), then)
+                .is_none(),
+            "{late}"
+        );
     }
 }
 

@@ -63,6 +63,13 @@ fn t019_keys_of_different_purposes_and_policies_never_open_each_others_records()
     }
 }
 
+/// The keys stay, what is said of the record changes.
+fn says(sealer: &mut Sealer, keyring: &Keyring, uid: &str, purpose: Purpose) {
+    sealer.keys();
+    sealer.roots = keyring.of_policy(uid);
+    sealer.purpose = purpose;
+}
+
 #[test]
 fn t019_separation_of_keys_holds_without_the_additional_data() {
     let keyring = keyring(&[("k1", 1)]);
@@ -70,8 +77,7 @@ fn t019_separation_of_keys_holds_without_the_additional_data() {
     let sealed = seal(&Sealer::new(&keyring, UID, Purpose::Session), &at);
     for (uid, purpose) in [(UID, Purpose::Login), ("other/shop", Purpose::Session)] {
         let mut other = Sealer::new(&keyring, uid, purpose);
-        other.policy_uid = UID.to_owned();
-        other.purpose = Purpose::Session;
+        says(&mut other, &keyring, UID, Purpose::Session);
         assert_eq!(other.open(&at, &sealed), Err(Unsealable), "{uid} {purpose:?} has the key");
     }
 }
@@ -105,7 +111,7 @@ fn t024_no_bit_of_a_record_can_be_flipped() {
 fn t072_every_failure_is_the_same_error_and_the_cipher_is_authenticated() {
     let (sealer, at) = (sealer(&[("k1", 1)]), place());
     let sealed = seal(&sealer, &at);
-    assert_eq!(sealer.active.key.algorithm(), &AES_256_GCM);
+    assert_eq!(sealer.keys()[0].algorithm(), &AES_256_GCM);
     assert_eq!(sealed.len(), 2 + 2 + NONCE_LEN + PLAIN.len() + TAG_LEN, "there is a whole tag");
     let altered = |index: usize, value: u8| {
         let mut record = sealed.clone();
@@ -171,8 +177,7 @@ fn t091_policy_purpose_and_version_are_bound_even_under_one_key() {
     let sealed = seal(&one, &at);
     for (uid, purpose) in [("other/shop", Purpose::Session), (UID, Purpose::Login)] {
         let mut same_key = Sealer::new(&keyring, UID, Purpose::Session);
-        same_key.policy_uid = uid.to_owned();
-        same_key.purpose = purpose;
+        says(&mut same_key, &keyring, uid, purpose);
         assert_eq!(same_key.open(&at, &sealed), Err(Unsealable), "{uid} {purpose:?} is not bound");
     }
     // The version: what is sealed with another one in the additional data does not open.
@@ -185,7 +190,7 @@ fn t091_policy_purpose_and_version_are_bound_even_under_one_key() {
             Purpose::Session.label().as_bytes(),
             at.text().as_bytes(),
         ]);
-        let (key, aad) = (&one.active.key, Aad::from(place));
+        let (key, aad) = (&one.keys()[0], Aad::from(place));
         let tag = key
             .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), aad, &mut body)
             .expect("seals");
@@ -245,10 +250,7 @@ proptest! {
     ) {
         let other = (other.0, other.1, if same_id { one.2 } else { other.2 });
         let encode = |(purpose, uid, digest): (Purpose, &str, [u8; 32])| {
-            let mut sealer = sealer(&[("k1", 1)]);
-            sealer.policy_uid = uid.to_owned();
-            sealer.purpose = purpose;
-            sealer.place(&StoreKey { purpose, digest })
+            Sealer::new(&keyring(&[("k1", 1)]), uid, purpose).place(&StoreKey { purpose, digest })
         };
         let same = (one.0, &one.1, one.2) == (other.0, &other.1, other.2);
         let encoded = [encode((one.0, &one.1, one.2)), encode((other.0, &other.1, other.2))];

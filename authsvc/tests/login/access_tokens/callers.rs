@@ -39,7 +39,7 @@ impl Api {
         }
         let policy = &self.shop.policy;
         let authorization = Authorization::read(policy, &map);
-        caller::of(&self.shop.app, policy, &Cookies::from_headers(&map), &authorization).await
+        caller::of(&self.shop.app, policy, Cookies::from_headers(&map), &authorization).await
     }
 }
 

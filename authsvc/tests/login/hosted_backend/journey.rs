@@ -8,11 +8,10 @@ use http::{Request, StatusCode};
 use serde_json::json;
 use tower::ServiceExt as _;
 use url::Url;
-use vestibule_authsvc::router;
 
 use super::{Browser, LOGIN, LOGOUT, NAVIGATION, NO_END, REFRESH, apps as an_app, problem, sent};
 use crate::logout::{Apps, FETCH};
-use crate::site::START;
+use crate::site::{START, check_port};
 
 /// Logs in, and gives where the browser is afterwards.
 async fn log_in(apps: &Apps, browser: &mut Browser, target: &str) -> String {
@@ -256,7 +255,7 @@ async fn a_gateway_that_asks_about_these_paths_is_told_to_send_them_elsewhere() 
             .header(COOKIE, format!("__Host-bff={}", browser.jar["__Host-bff"]))
             .body(Body::empty())
             .unwrap();
-        let check = router::check(Arc::clone(&apps.replicas[0]));
+        let check = check_port(Arc::clone(&apps.replicas[0]));
         let answer = check.oneshot(request).await.unwrap();
         assert_eq!(answer.status(), wanted, "{path}");
     }

@@ -45,13 +45,13 @@ enum Then {
     Failed,
 }
 
-/// Alice, who brings a token, and what she has in cookies.
+/// Alice, who brings a token, and the headers with what she has in cookies.
 struct Alice {
     checked: Checked,
     policy: Arc<LivePolicy>,
     authority: Arc<LiveAuthority>,
     caller: StoreKey,
-    cookies: Cookies,
+    cookies: HeaderMap,
 }
 
 impl Alice {
@@ -63,7 +63,7 @@ impl Alice {
         let policy = checked.policy("shop");
         let authority = Arc::clone(policy.authority(BASE).unwrap());
         let caller = StoreKey::of_bearer(&policy.compiled.uid, &checked.idp.issuer, "alice");
-        let mut alice = Self { checked, policy, authority, caller, cookies: Cookies::default() };
+        let mut alice = Self { checked, policy, authority, caller, cookies: HeaderMap::new() };
         let now = alice.checked.clock.now();
         let elevated = Session {
             subject: "alice".to_owned(),
@@ -99,13 +99,14 @@ impl Alice {
             set.unwrap().iter().map(|set| set.split(';').next().unwrap().to_owned()).collect();
         let mut headers = HeaderMap::new();
         headers.insert("cookie", HeaderValue::from_str(&pairs.join("; ")).unwrap());
-        self.cookies = Cookies::from_headers(&headers);
+        self.cookies = headers;
     }
 
     async fn refresh(&self) -> CookieRefresh {
         let sessions = &self.checked.app.sessions;
+        let cookies = Cookies::from_headers(&self.cookies);
         let refreshing =
-            sessions.refresh_cookie(&self.policy, &self.authority, &self.caller, &self.cookies);
+            sessions.refresh_cookie(&self.policy, &self.authority, &self.caller, cookies);
         refreshing.await.unwrap()
     }
 }

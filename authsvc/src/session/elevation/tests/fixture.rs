@@ -76,7 +76,7 @@ fn policy(
     compiled.authorities = authorities;
     let providers = Providers::new(Arc::clone(clock), Arc::new(SystemRandom));
     let provider = providers.get(&compiled.provider).expect("an issuer");
-    Arc::new(LivePolicy::new(compiled, keyring, provider))
+    Arc::new(LivePolicy::new(compiled, keyring, provider).expect("names of headers"))
 }
 
 /// What a login at the provider gives.

@@ -59,7 +59,7 @@ pub(crate) fn policy_with(
     let clock = Arc::new(ManualClock::new(START));
     let providers = Providers::new(clock, Arc::new(SeededRandom::default()));
     let provider = providers.get(&compiled.provider).expect("an issuer");
-    Arc::new(LivePolicy::new(compiled, keyring, provider))
+    Arc::new(LivePolicy::new(compiled, keyring, provider).expect("names of headers"))
 }
 
 pub(crate) fn policy() -> Arc<LivePolicy> {
@@ -110,8 +110,8 @@ pub(crate) fn pair_of(set_cookie: &str) -> (&str, &str) {
     pair.split_once('=').expect("name and value")
 }
 
-/// What a browser sends back that was told this.
-pub(crate) fn sent_back(set_cookies: &[String]) -> Cookies {
+/// The headers with what a browser sends back that was told this.
+pub(crate) fn sent_back(set_cookies: &[String]) -> HeaderMap {
     let pairs: Vec<String> = set_cookies
         .iter()
         .map(|cookie| pair_of(cookie))
@@ -121,8 +121,8 @@ pub(crate) fn sent_back(set_cookies: &[String]) -> Cookies {
     cookies(&pairs.join("; "))
 }
 
-pub(crate) fn cookies(field: &str) -> Cookies {
+pub(crate) fn cookies(field: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(COOKIE, HeaderValue::from_str(field).expect("a header value"));
-    Cookies::from_headers(&headers)
+    headers
 }

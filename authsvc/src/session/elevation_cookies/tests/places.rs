@@ -47,7 +47,8 @@ impl Place {
     /// Whether a value opens here, whatever kind of record it is.
     fn opens(&self, value: &str) -> bool {
         let cookies = cookies(&format!("{}={value}", self.cookie_name()));
-        opened::<Value>(self.kind, self.authority(), &self.caller, &cookies).is_some()
+        opened::<Value>(self.kind, self.authority(), &self.caller, Cookies::from_headers(&cookies))
+            .is_some()
     }
 }
 

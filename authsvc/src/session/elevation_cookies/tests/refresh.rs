@@ -61,7 +61,7 @@ struct Fixture {
     authority: Arc<LiveAuthority>,
     redeemer: Arc<Scoped>,
     /// As every request here has them.
-    cookies: Cookies,
+    cookies: HeaderMap,
 }
 
 impl Fixture {
@@ -92,7 +92,7 @@ impl Fixture {
         self.refresh_with(replica, &self.cookies).await
     }
 
-    async fn refresh_with(&self, replica: usize, cookies: &Cookies) -> Outcome {
+    async fn refresh_with(&self, replica: usize, cookies: &HeaderMap) -> Outcome {
         self.refresh_of(replica, &self.authority, &caller(1), cookies).await
     }
 
@@ -101,14 +101,15 @@ impl Fixture {
         replica: usize,
         authority: &Arc<LiveAuthority>,
         caller: &StoreKey,
-        cookies: &Cookies,
+        cookies: &HeaderMap,
     ) -> Outcome {
         let (policy, authority) = (Arc::clone(&self.policy), Arc::clone(authority));
         let redeemer = Arc::clone(&self.redeemer) as Arc<dyn Redeemer>;
+        let cookies = Cookies::from_headers(cookies);
         self.replicas[replica].refresh_cookie_by(policy, authority, redeemer, caller, cookies).await
     }
 
-    fn write(&self, session: &Session) -> Cookies {
+    fn write(&self, session: &Session) -> HeaderMap {
         let set = write(&self.policy, &self.authority, &caller(1), session, &SystemRandom);
         sent_back(&set.expect("fits"))
     }
@@ -278,7 +279,7 @@ async fn cookies_that_are_no_pair_ask_neither_store_nor_provider() {
     let name = pair_of(&one[1]).0.to_owned();
     let value = pair_of(&one[1]).1;
     for cookies in [
-        Cookies::default(),
+        HeaderMap::new(),
         sent_back(&written_with(policy, "a-1", None)),
         sent_back(&one[1..]),
         sent_back(&[one[0].clone(), other[1].clone()]),

@@ -61,7 +61,8 @@ fn the_greatest_that_is_written_is_read_again() {
     let greatest = (2_000..3_000).rev().find(fits).expect("some fit");
     let set = write_with(&policy, &base, greatest, 9).expect("fits");
     let authority = policy.authority(&base).expect("is there");
-    let read = read(&policy, authority, &caller(1), &sent_back(&set), START).expect("opens");
+    let read = read(&policy, authority, &caller(1), Cookies::from_headers(&sent_back(&set)), START)
+        .expect("opens");
     assert_eq!(read.access_token.expose().len(), greatest);
 }
 

@@ -233,7 +233,7 @@ fn policy(name: &str, clock: &Arc<TokioClock>, keyring: &Keyring) -> Arc<LivePol
     let compiled = crate::policies::tests::compiled(name, &["https://shop.example.com"]);
     let providers = Providers::new(clock.clone(), Arc::new(SystemRandom));
     let provider = providers.get(&compiled.provider).expect("an issuer");
-    Arc::new(LivePolicy::new(compiled, keyring, provider))
+    Arc::new(LivePolicy::new(compiled, keyring, provider).expect("names of headers"))
 }
 
 fn session(refresh_token: &str) -> Session {

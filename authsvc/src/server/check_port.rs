@@ -1,0 +1,121 @@
+//! The check port: gateways only, never reachable from browsers.
+//!
+//! Why it exists: a check is most of what this service does, and a router with its layers would cost more
+//! than deciding does. So here are the same bounds as around the other ports, by hand: an end for defects
+//! that is never an allow, a time limit, and a trace. It must not decide, and must not read a body.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::response::Response;
+use futures_util::FutureExt as _;
+use http::header::CONNECTION;
+use http::request::Parts;
+use http::{HeaderValue, Request, StatusCode};
+use tokio::sync::watch;
+use tower::Service;
+use tracing::Instrument as _;
+
+use super::listener::Port;
+use super::middleware::{ANSWER_WITHIN, request_span};
+use crate::app::App;
+use crate::check;
+use crate::check::gateway::bare;
+use crate::overload::{CHECK_REFUSED, Overload};
+
+/// What answers checks. Cheap to clone.
+#[derive(Clone)]
+pub struct CheckPort(Arc<Inner>);
+
+struct Inner {
+    app: Arc<App>,
+    draining: watch::Receiver<bool>,
+    traced: bool,
+}
+
+impl CheckPort {
+    /// Answers until it is dropped; while `draining`, gateways are told to go to another replica.
+    /// `traced`: each check has a span, which goes on with the gateway's trace.
+    #[must_use]
+    pub fn new(app: Arc<App>, draining: watch::Receiver<bool>, traced: bool) -> Self {
+        Self(Arc::new(Inner { app, draining, traced }))
+    }
+
+    /// What is answered right now to a check whatever it is, if it is that.
+    pub(super) fn refusal(&self) -> Option<&'static [u8]> {
+        self.0.app.overload.is_full_for_checks().then_some(CHECK_REFUSED)
+    }
+
+    /// Counts a check that was answered so.
+    pub(super) fn refused(&self) {
+        self.0.app.overload.refused_check();
+    }
+
+    /// Notes how many connections there are now.
+    pub(super) fn connected(&self, connections: usize) {
+        self.0.app.overload.connected_gateways(connections);
+    }
+
+    /// Answers one check. The body is not read.
+    pub async fn answer<B>(&self, request: Request<B>) -> Response {
+        let inner = &*self.0;
+        let (parts, _) = request.into_parts();
+        let mut response = if !inner.app.overload.admits_check() {
+            Overload::refuse_check()
+        } else if inner.traced {
+            let span = request_span(Port::Check, &parts.method, &parts.headers);
+            let response = inner.bounded(&parts).instrument(span.clone()).await;
+            span.record("status", response.status().as_u16());
+            response
+        } else {
+            inner.bounded(&parts).await
+        };
+        if *inner.draining.borrow() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+impl Inner {
+    /// Within the time, and with an end for defects.
+    async fn bounded(&self, parts: &Parts) -> Response {
+        let answer = check::answer(&self.app, &parts.uri, &parts.headers);
+        let mut answer = pin!(AssertUnwindSafe(answer).catch_unwind());
+        // Most never wait, and need no timer.
+        let first = poll_fn(|context| Poll::Ready(answer.as_mut().poll(context))).await;
+        let answered = match first {
+            Poll::Ready(answered) => Ok(answered),
+            Poll::Pending => tokio::time::timeout(ANSWER_WITHIN, answer).await,
+        };
+        match answered {
+            Ok(Ok(response)) => response,
+            Ok(Err(_)) => {
+                // What the panic says is not logged here: it may quote what it worked on.
+                self.app.metrics.panicked();
+                tracing::error!("a check ended in a defect");
+                bare(StatusCode::INTERNAL_SERVER_ERROR)
+            }
+            Err(_) => bare(StatusCode::SERVICE_UNAVAILABLE),
+        }
+    }
+}
+
+impl<B: Send + 'static> Service<Request<B>> for CheckPort {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let port = self.clone();
+        Box::pin(async move { Ok(port.answer(request).await) })
+    }
+}

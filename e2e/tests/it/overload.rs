@@ -1,0 +1,64 @@
+//! More than can be answered: what is refused is refused as what it is, health answers, and soon after all
+//! is as before. How quickly it is refused, and how much is answered meanwhile, `make overload` measures in
+//! a release build: in a debug build a refusal costs too much of an answer to say anything.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use vestibule_e2e::load::Ask;
+use vestibule_e2e::overload::{Plan, Quota};
+use vestibule_e2e::replicas::{Plan as Shop, Replicas};
+
+/// Five times what is promised.
+const RECOVERED_WITHIN: Duration = Duration::from_secs(10);
+/// How many requests are under way at once: so many that the queue would be longer than allowed.
+const CONNECTIONS: usize = 1024;
+
+/// A check of a session, as bytes.
+fn ask(shop: &Replicas, cookie: &str) -> Ask {
+    let request = shop.check(cookie);
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let ask = Ask::get(&text(&request.target), "check");
+    let others = request.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("host"));
+    others.fold(ask, |ask, (name, value)| ask.header(name, &text(value)))
+}
+
+#[test]
+fn three_times_the_peak_is_never_refused_wrongly_and_leaves_no_trace() {
+    let shop = Shop { replicas: 1, log: "warn".to_owned(), ..Shop::default() }.start();
+    let session = shop.log_in("alice", 0);
+    let authsvc = &shop.replicas[0].authsvc;
+    // Without the right to make one the debug build is slow enough.
+    let mut quota = Quota::new(40);
+    if let Some(quota) = &mut quota {
+        quota.hold(authsvc.id());
+    }
+    let plan = Plan {
+        addr: authsvc.check,
+        admin: authsvc.admin,
+        asks: vec![ask(&shop, &session.cookie)],
+        expected: 200,
+        pid: authsvc.id(),
+        peak_for: Duration::from_secs(1),
+        factor: 3.0,
+        connections: CONNECTIONS,
+        lasts: Duration::from_secs(4),
+        looks: 30,
+    };
+    let figures = plan.run();
+    let statuses: BTreeSet<u16> = figures.overload.statuses.keys().copied().collect();
+    assert_eq!(statuses, BTreeSet::from([200, 503]), "{:?}", figures.overload.statuses);
+    assert_eq!(figures.unhealthy, 0, "health did not answer");
+    let took = figures.latency(503).percentile(99.0);
+    println!(
+        "goodput {:.2} of {:.0}/s (possible {:.2}), {:?}, refused within {took:?}, recovered after {:?}",
+        figures.goodput(),
+        figures.peak,
+        figures.possible(),
+        figures.overload.statuses,
+        figures.recovery
+    );
+    let recovery = figures.recovery.expect("all is as before in the end");
+    assert!(recovery < RECOVERED_WITHIN, "only after {recovery:?}");
+    assert!(authsvc.metrics().contains("vestibule_shed_total{port=\"check\"}"));
+}
