@@ -13,8 +13,12 @@ export VESTIBULE_CACHE CARGO_TARGET_DIR
 .NOTPARALLEL:
 
 CARGO := cargo
-CRATES := vestibule-crds vestibule-policy vestibule-authsvc vestibule-cli vestibule-operator vestibule-e2e
-TYPOS := $(VESTIBULE_CACHE)/tools/typos-$(shell sed -n 's/^TYPOS_VERSION=//p' e2e/tools.env)/typos
+CRATES := vestibule-crds vestibule-policy vestibule-authsvc vestibule-cli vestibule-operator vestibule-e2e \
+	vestibule-e2e-seed
+# The folder of a tool that setup.sh brings: name, and its variable in tools.env.
+tool = $(VESTIBULE_CACHE)/tools/$(1)-$(shell sed -n 's/^$(2)=//p' e2e/tools.env)
+TYPOS := $(call tool,typos,TYPOS_VERSION)/typos
+GUNGRAUN := $(call tool,gungraun-runner,GUNGRAUN_VERSION)
 
 .PHONY: help
 help: ## Lists the targets.
@@ -28,7 +32,7 @@ check: ## Formatting, lints, unit and in-process tests, docs: needs nothing but 
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --quiet
 
 .PHONY: test
-test: setup check each-crate-alone check-spelling e2e ## Everything: what CI runs.
+test: setup check gate each-crate-alone check-spelling e2e ## Everything: what CI runs.
 # setup has brought redis-server and openssl, so no test of theirs may skip itself here.
 test: export VESTIBULE_REQUIRE_REAL := 1
 
@@ -39,7 +43,7 @@ setup: ## Installs what the end-to-end tests start and this machine lacks.
 .PHONY: binaries
 binaries: ## Builds the programs that the end-to-end tests start.
 	$(CARGO) build --locked -p vestibule-authsvc -p vestibule-cli -p vestibule-operator \
-		-p vestibule-e2e --bins
+		-p vestibule-e2e -p vestibule-e2e-seed --bins
 
 .PHONY: e2e
 e2e: setup binaries ## The end-to-end tests alone; T=name runs those whose name has it.
@@ -54,16 +58,50 @@ cluster: setup binaries ## Leaves a one-node Kubernetes running, with Vestibule 
 cluster-down: binaries ## Removes it.
 	VESTIBULE_BIN_DIR=$(CARGO_TARGET_DIR)/debug $(CARGO_TARGET_DIR)/debug/cluster down
 
-# Outside CI: N=1000 alone takes minutes.
-.PHONY: scale
-scale: setup ## Thousands of policies on a real API server: times, memory, writes (N="1000 10000").
-	$(CARGO) build --locked --release -p vestibule-authsvc -p vestibule-operator -p vestibule-e2e --bins
-	VESTIBULE_BIN_DIR=$(CARGO_TARGET_DIR)/release $(CARGO_TARGET_DIR)/release/scale \
-		$(or $(N),1000 10000)
+# What is measured, outside CI: each takes minutes, and both cores.
+.PHONY: optimised
+optimised: setup
+	$(CARGO) build --locked --release -p vestibule-authsvc -p vestibule-operator -p vestibule-e2e \
+		-p vestibule-e2e-seed --bins
+MEASURE = VESTIBULE_BIN_DIR=$(CARGO_TARGET_DIR)/release $(CARGO_TARGET_DIR)/release
 
-.PHONY: instructions
-instructions: ## Instructions of a plain and of an elevated warm check (needs valgrind).
-	$(CARGO) bench --locked -p vestibule-authsvc --bench instructions
+.PHONY: bench
+bench: optimised ## Speed beside hyper, nginx, Envoy and Apache: the tables and plots of docs/bench.
+	e2e/bench-setup.sh
+	$(MEASURE)/bench $(or $(ARGS),--write-docs)
+
+.PHONY: bench-page
+bench-page: ## Writes the tables and plots of docs/bench anew, from what the last make bench kept.
+	$(CARGO) run --locked --quiet -p vestibule-e2e --bin bench -- --docs-only
+
+.PHONY: overload
+overload: optimised ## Three times what can be answered: what is, how fast the rest is refused, recovery.
+	$(MEASURE)/overload $(ARGS)
+
+.PHONY: capacity
+capacity: optimised ## Memory and cold start by policies, cached sessions, idle connections (ARGS="policies 0 1000").
+	$(MEASURE)/capacity $(ARGS)
+
+.PHONY: soak
+soak: optimised ## An hour of logins, logouts, timeouts and edits: fails if anything grows (N=seconds).
+	$(MEASURE)/soak $(or $(N),3600)
+
+.PHONY: scale
+scale: optimised ## Thousands of policies on a real API server: times, memory, writes (N="1000 10000").
+	$(MEASURE)/scale $(or $(N),1000 10000)
+
+.PHONY: gate gate-renew
+gate gate-renew: LIMITS := authsvc/benches/instructions/limits.tsv
+gate gate-renew: COUNT = PATH="$(GUNGRAUN):$$PATH" $(CARGO) bench --locked -p vestibule-authsvc \
+	--bench instructions -- --output-format=json --parallel=2
+gate: setup gate-program ## Instructions of checks and their parts, against those checked in.
+	$(COUNT) | $(CARGO_TARGET_DIR)/debug/gate $(LIMITS)
+gate-renew: setup gate-program ## Counts them, and checks in what was counted as the new limits.
+	$(COUNT) | $(CARGO_TARGET_DIR)/debug/gate --renew $(LIMITS)
+
+.PHONY: gate-program
+gate-program:
+	$(CARGO) build --locked -p vestibule-e2e --bin gate
 
 # In CI the same test runs 1,000 rounds.
 .PHONY: races
@@ -98,5 +136,5 @@ GUARDS := \
 
 .PHONY: mutants
 mutants: ## Takes each guard out and sees a test fail (needs cargo-mutants; long).
-	$(CARGO) mutants --workspace --exclude vestibule-e2e \
+	$(CARGO) mutants --workspace --exclude vestibule-e2e --exclude vestibule-e2e-seed \
 		$(foreach file,$(GUARDS),--file '$(file)') $(ARGS)

