@@ -265,5 +265,7 @@ fn no_token_goes_upstream_with_a_scope_that_is_not_its_authoritys() {
         Ok(())
     });
     run.unwrap();
-    assert!(sent.into_inner() > 100, "hardly anything was allowed: nothing is shown");
+    // Random cases: some hundreds on most runs.
+    let sent = sent.into_inner();
+    assert!(sent > 20, "only {sent} were allowed: nothing is shown");
 }
