@@ -13,8 +13,9 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 /// By how much a count may grow until the limits are renewed, in percent. Counts differ a little from run
-/// to run, since tables hash by random keys.
-const HEADROOM: u64 = 4;
+/// to run, since tables hash by random keys; and from build to build by some 3,000 where the C library
+/// happens to tidy up its heap within a count.
+const HEADROOM: u64 = 20;
 
 /// What one count may be of another, in percent, however the limits were renewed.
 const RATIOS: [(&str, &str, [u64; 2]); 5] = [
@@ -147,9 +148,9 @@ mod tests {
     #[test]
     fn what_has_grown_beyond_the_headroom_is_told_with_before_and_after() {
         let before = counts(&[("a.one", 1000), ("a.two", 1000)]);
-        assert_eq!(over_limits(&before, &counts(&[("a.one", 1040), ("a.two", 10)])), [""; 0]);
-        let problems = over_limits(&before, &counts(&[("a.one", 1041), ("a.two", 1000)]));
-        assert_eq!(problems, ["a.one has grown: 1000 before, 1041 now (+4.1 %), at most 1040"]);
+        assert_eq!(over_limits(&before, &counts(&[("a.one", 1200), ("a.two", 10)])), [""; 0]);
+        let problems = over_limits(&before, &counts(&[("a.one", 1201), ("a.two", 1000)]));
+        assert_eq!(problems, ["a.one has grown: 1000 before, 1201 now (+20.1 %), at most 1200"]);
     }
 
     #[test]
