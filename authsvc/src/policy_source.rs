@@ -18,6 +18,7 @@ mod typed;
 mod watch;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
@@ -49,7 +50,13 @@ pub trait PolicySource: Send + 'static {
     /// Everything that is to be enforced: at once the first time, then what changed, or everything
     /// again. Dropping the future loses no change.
     fn next(&mut self) -> BoxFuture<'_, Load>;
+
+    /// What was said last could not be installed: the next thing said is everything, and soon.
+    fn again(&mut self);
 }
+
+/// After a defect while policies were installed it is tried again so much later.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Installs what a source says, under the keyring of the moment, until it is dropped.
 pub async fn keep_installed(
@@ -68,7 +75,11 @@ pub async fn keep_installed(
                 load.said
             },
         );
-        install(&app, said, problems, keyring.current()).await;
+        if !install(&app, said, problems, keyring.current()).await {
+            // Else a change would be lost, such as that a policy is to be refused.
+            source.again();
+            tokio::time::sleep(AGAIN_AFTER).await;
+        }
         tokio::select! {
             changed = source.next() => load = Some(changed),
             () = keyring.changed() => {}
@@ -76,8 +87,9 @@ pub async fn keep_installed(
     }
 }
 
-/// Ten thousand policies take a while: not on a thread that answers.
-async fn install(app: &Arc<App>, said: Said, problems: usize, keyring: Arc<Keyring>) {
+/// Ten thousand policies take a while: not on a thread that answers. `false`: it ended in a defect, and what
+/// ran goes on.
+async fn install(app: &Arc<App>, said: Said, problems: usize, keyring: Arc<Keyring>) -> bool {
     let shared = Arc::clone(app);
     let install = move || match said {
         Said::Whole(entries) => shared.policies.install(entries, &keyring),
@@ -93,7 +105,11 @@ async fn install(app: &Arc<App>, said: Said, problems: usize, keyring: Arc<Keyri
             app.metrics.policies(live, refused);
             app.metrics.policy_problems(problems);
             tracing::info!(live, refused, problems, "policies installed");
+            true
         }
-        Err(error) => tracing::error!(%error, "installing the policies failed"),
+        Err(error) => {
+            tracing::error!(%error, "installing the policies failed");
+            false
+        }
     }
 }

@@ -106,6 +106,10 @@ impl PolicySource for DirectorySource {
         }
         .boxed()
     }
+
+    fn again(&mut self) {
+        self.stale = true;
+    }
 }
 
 #[cfg(test)]

@@ -38,6 +38,9 @@ pub enum KubernetesError {
 /// Policies from the operator.
 pub struct KubernetesSource {
     loads: mpsc::Receiver<Load>,
+    known: Arc<Mutex<Known>>,
+    /// Whether everything is to be said once more.
+    again: bool,
     following: JoinHandle<()>,
 }
 
@@ -75,8 +78,9 @@ impl KubernetesSource {
         // What comes while one is installed waits where it comes from, and is one load then.
         let (publish, loads) = mpsc::channel(1);
         let known = Arc::new(Mutex::new(Known::new(namespace)));
-        let following = tokio::spawn(async move { follow(events, &known, &publish).await });
-        Self { loads, following }
+        let followed = Arc::clone(&known);
+        let following = tokio::spawn(async move { follow(events, &followed, &publish).await });
+        Self { loads, known, again: false, following }
     }
 }
 
@@ -123,6 +127,13 @@ where
 impl PolicySource for KubernetesSource {
     fn next(&mut self) -> BoxFuture<'_, Load> {
         async move {
+            if std::mem::take(&mut self.again) {
+                let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+                // What waits here is older, and must not come after it. What is on its way here is
+                // the last that is known, and changes nothing.
+                while self.loads.try_recv().is_ok() {}
+                return known.everything();
+            }
             match self.loads.recv().await {
                 Some(load) => load,
                 // Nobody tells of changes any more: what runs stays.
@@ -130,6 +141,10 @@ impl PolicySource for KubernetesSource {
             }
         }
         .boxed()
+    }
+
+    fn again(&mut self) {
+        self.again = true;
     }
 }
 

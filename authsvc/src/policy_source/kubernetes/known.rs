@@ -130,12 +130,18 @@ impl Known {
                 return None;
             }
             Untold::Changes(changes) => Said::Changed(changes),
-            Untold::Everything => {
-                Said::Whole(self.held.values().filter_map(|held| held.entry.clone()).collect())
-            }
+            Untold::Everything => return Some(self.everything()),
         };
         self.told_broken = self.broken;
         Some(Load { said, problems: self.broken })
+    }
+
+    /// All that counts, whatever was told.
+    pub(super) fn everything(&mut self) -> Load {
+        self.untold = Untold::Changes(Vec::new());
+        self.told_broken = self.broken;
+        let entries = self.held.values().filter_map(|held| held.entry.clone()).collect();
+        Load { said: Said::Whole(entries), problems: self.broken }
     }
 
     fn read(&self, secret: Secret) -> Option<(Box<str>, Held)> {
