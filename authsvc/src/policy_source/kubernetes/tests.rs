@@ -254,3 +254,37 @@ async fn an_edit_is_told_at_once_and_an_error_of_the_api_server_changes_nothing(
     drop(events);
     assert!(source.next().now_or_never().is_none(), "what runs stays");
 }
+
+#[tokio::test]
+async fn what_could_not_be_installed_is_said_again_with_all_else_and_nothing_older_after_it() {
+    let (events, received) = mpsc::unbounded_channel();
+    let next = |mut events: mpsc::UnboundedReceiver<_>| async {
+        events.recv().await.map(|event| (event, events))
+    };
+    let mut source = KubernetesSource::follow(OURS.to_owned(), stream::unfold(received, next));
+    let send = |event| events.send(Ok(event)).unwrap();
+    let list = [Event::Init, Event::InitApply(live("a", 1, "/bff")), Event::InitDone];
+    list.into_iter().for_each(send);
+    let load = tokio::time::timeout(SOON, source.next()).await.unwrap();
+    assert_eq!(shown(&load), ["a /bff Live 1"]);
+    send(Event::Apply(secret(&handoff("a", 2, State::Refused))));
+    let load = tokio::time::timeout(SOON, source.next()).await.unwrap();
+    assert_eq!(shown(&load), ["+ a - Refused 2"]);
+    source.again();
+    let load = tokio::time::timeout(SOON, source.next()).await.unwrap();
+    assert!(matches!(load.said, Said::Whole(_)), "{:?}", shown(&load));
+    assert_eq!(shown(&load), ["a - Refused 2"]);
+    assert!(source.next().now_or_never().is_none(), "once");
+    // A change that waits is part of what is said again.
+    send(Event::Apply(live("a", 3, "/three")));
+    let waits = async {
+        while source.loads.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, waits).await.unwrap();
+    source.again();
+    let load = tokio::time::timeout(SOON, source.next()).await.unwrap();
+    assert_eq!(shown(&load), ["a /three Live 3"]);
+    assert!(source.next().now_or_never().is_none(), "nothing older follows");
+}
