@@ -199,6 +199,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_check_that_nobody_foresaw_is_counted_all_the_same() {
+        let metrics = Metrics::new();
+        metrics.check("nginx", "new", Duration::from_millis(2));
+        metrics.check("another", "allow", Duration::from_millis(2));
+        let text = metrics.render();
+        for line in [
+            "vestibule_checks_total{dialect=\"nginx\",outcome=\"new\"} 1",
+            "vestibule_checks_total{dialect=\"another\",outcome=\"allow\"} 1",
+            "vestibule_check_duration_seconds_count{dialect=\"another\"} 1",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
     fn what_happened_is_in_the_text() {
         let metrics = Metrics::new();
         metrics.check("nginx", "allow", Duration::from_millis(2));

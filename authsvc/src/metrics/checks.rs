@@ -36,6 +36,9 @@ const OUTCOMES: [&str; 13] = [
 ];
 
 pub(super) struct Checks {
+    /// For an outcome that is not among [`OUTCOMES`], and so has to be looked up: none goes uncounted.
+    counts: Family<Labels<2>, Counter>,
+    latency: Family<Labels<1>, Histogram>,
     by_dialect: [Dialect; DIALECTS.len()],
 }
 
@@ -58,21 +61,27 @@ impl Checks {
                 (outcome, counts.get_or_create_owned(&labels))
             }),
         });
-        registry.register("checks", "Checks answered, by dialect and outcome", counts);
+        registry.register("checks", "Checks answered, by dialect and outcome", counts.clone());
         registry.register_with_unit(
             "check_duration",
             "Time to answer a check",
             Unit::Seconds,
-            latency,
+            latency.clone(),
         );
-        Self { by_dialect }
+        Self { counts, latency, by_dialect }
     }
 
-    pub(super) fn count(&self, dialect: &str, outcome: &str, elapsed: Duration) {
-        let Some(dialect) = self.by_dialect.iter().find(|one| one.name == dialect) else { return };
-        dialect.latency.observe(elapsed.as_secs_f64());
-        if let Some((_, count)) = dialect.outcomes.iter().find(|(name, _)| *name == outcome) {
-            count.inc();
+    pub(super) fn count(&self, dialect: &'static str, outcome: &'static str, elapsed: Duration) {
+        let known = self.by_dialect.iter().find(|one| one.name == dialect);
+        let seconds = elapsed.as_secs_f64();
+        match known {
+            Some(known) => known.latency.observe(seconds),
+            None => self.latency.get_or_create(&[("dialect", dialect)]).observe(seconds),
         }
+        let mut counters = known.iter().flat_map(|known| &known.outcomes);
+        match counters.find(|(name, _)| *name == outcome) {
+            Some((_, count)) => count.inc(),
+            None => self.counts.get_or_create(&[("dialect", dialect), ("outcome", outcome)]).inc(),
+        };
     }
 }
