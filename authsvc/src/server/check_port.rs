@@ -4,12 +4,11 @@
 //! than deciding does. So here are the same bounds as around the other ports, by hand: an end for defects
 //! that is never an allow, a time limit, and a trace. It must not decide, and must not read a body.
 
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use axum::response::Response;
 use futures_util::FutureExt as _;
@@ -17,7 +16,6 @@ use http::header::CONNECTION;
 use http::request::Parts;
 use http::{HeaderValue, Request, StatusCode};
 use tokio::sync::watch;
-use tower::Service;
 use tracing::Instrument as _;
 
 use super::listener::Port;
@@ -102,20 +100,5 @@ impl Inner {
             }
             Err(_) => bare(StatusCode::SERVICE_UNAVAILABLE),
         }
-    }
-}
-
-impl<B: Send + 'static> Service<Request<B>> for CheckPort {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let port = self.clone();
-        Box::pin(async move { Ok(port.answer(request).await) })
     }
 }

@@ -42,7 +42,8 @@ pub const ORIGIN: &str = "https://shop.example.com";
 
 /// Where gateways ask.
 pub fn check_port(app: Arc<App>) -> Router {
-    Router::new().fallback_service(CheckPort::new(app, watch::channel(false).1, false))
+    let port = CheckPort::new(app, watch::channel(false).1, false);
+    Router::new().fallback(|request: Request<Body>| async move { port.answer(request).await })
 }
 
 pub fn provider_config(issuer: &str) -> CompiledProvider {

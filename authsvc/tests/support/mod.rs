@@ -110,7 +110,8 @@ impl TestApp {
             overload: vestibule_authsvc::overload::Overload::default(),
         });
         let check = CheckPort::new(app.clone(), watch::channel(false).1, false);
-        let check = Router::new().fallback_service(check);
+        let check = Router::new()
+            .fallback(|request: Request<Body>| async move { check.answer(request).await });
         let browser = router::browser(app.clone());
         Self { app, clock, check, browser }
     }
