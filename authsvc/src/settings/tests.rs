@@ -1,5 +1,7 @@
 //! Defaults, wrong flags, and settings that cannot work together.
 
+use clap::Parser as _;
+
 use super::*;
 
 fn parse(arguments: &[&str]) -> Result<Settings, clap::Error> {
