@@ -59,22 +59,6 @@ fn a_warm_allow_allocates_little_more_than_a_bare_handler() {
     assert!(denied <= bare + LIMIT, "a denial allocates {denied} times, a bare handler {bare}");
 }
 
-/// Writes `dhat-heap.json`, for DHAT's viewer.
-#[test]
-#[ignore = "shows where a warm allow allocates, and checks nothing"]
-fn where_a_warm_allow_allocates() {
-    let runtime = runtime();
-    let service = Service::start(&runtime);
-    let (ask, mut connection) = (service.ask(true), Connection::open(service.check_addr));
-    for _ in 0..WARM_UP {
-        connection.ask(&ask, "200");
-    }
-    let _profiler = Profiler::builder().trim_backtraces(Some(60)).build();
-    for _ in 0..ROUNDS {
-        connection.ask(&ask, "200");
-    }
-}
-
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
