@@ -10,6 +10,19 @@ use crate::http::{Request, Response, read_response};
 /// Longer than anything that is waited for.
 const LIMIT: Duration = Duration::from_mins(1);
 
+/// A check of a GET of `path` at `host`, as Traefik asks for a script of the app; `policy` is
+/// `NAMESPACE/NAME`.
+#[must_use]
+pub fn check(policy: &str, host: &str, path: &str) -> Request {
+    Request::get(format!("/check/traefik/{policy}"), "check")
+        .header("X-Forwarded-Method", "GET")
+        .header("X-Forwarded-Host", host)
+        .header("X-Forwarded-Uri", path)
+        .header("Sec-Fetch-Site", "same-origin")
+        .header("Sec-Fetch-Mode", "cors")
+        .header("Sec-Fetch-Dest", "empty")
+}
+
 /// A client with one connection.
 #[derive(Debug)]
 pub struct Asker {

@@ -11,7 +11,7 @@ mod usage;
 
 pub use arrivals::{Arrivals, Edits};
 pub use connections::{Idle, idle_connections};
-pub use replica::Replica;
+pub use replica::{Replica, check_of};
 pub use sessions::{CachedSessions, cached_sessions, seed_sessions};
 pub use usage::{Memory, Usage, median};
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::asker::Asker;
+use crate::asker::{Asker, check};
 use crate::authsvc::{Authsvc, Settings, write_keyring};
 use crate::browser::Browser;
 use crate::fault_relay::FaultRelay;
@@ -223,14 +223,13 @@ impl Replicas {
     /// The same, of another path.
     #[must_use]
     pub fn check_of(&self, path: &str, cookie: &str) -> Request {
-        Request::get("/check/traefik/default/shop", "check")
-            .header("X-Forwarded-Method", "GET")
-            .header("X-Forwarded-Host", self.host())
-            .header("X-Forwarded-Uri", path)
-            .header("Sec-Fetch-Site", "same-origin")
-            .header("Sec-Fetch-Mode", "cors")
-            .header("Sec-Fetch-Dest", "empty")
-            .header("Cookie", format!("__Host-bff={cookie}"))
+        self.check_of_nobody(path).header("Cookie", format!("__Host-bff={cookie}"))
+    }
+
+    /// The same, without a session.
+    #[must_use]
+    pub fn check_of_nobody(&self, path: &str) -> Request {
+        check("default/shop", self.host(), path)
     }
 
     /// What a replica answers to that check; 0 where it does not.

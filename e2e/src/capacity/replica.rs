@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::apiserver::{ApiServer, NAMESPACE};
+use crate::asker::check;
 use crate::http::Request;
 use crate::process::{Process, free_port};
 use crate::tools::binary;
@@ -60,12 +61,7 @@ impl Replica {
 }
 
 /// A check of a path of policy `number` of those that `seed` makes, as a script of the app asks.
-pub(super) fn check_of(number: usize, path: &str) -> Request {
-    Request::get(format!("/check/traefik/load/app-{number}"), "check")
-        .header("X-Forwarded-Method", "GET")
-        .header("X-Forwarded-Host", format!("app-{number}.example.com"))
-        .header("X-Forwarded-Uri", path)
-        .header("Sec-Fetch-Site", "same-origin")
-        .header("Sec-Fetch-Mode", "cors")
-        .header("Sec-Fetch-Dest", "empty")
+#[must_use]
+pub fn check_of(number: usize, path: &str) -> Request {
+    check(&format!("load/app-{number}"), &format!("app-{number}.example.com"), path)
 }

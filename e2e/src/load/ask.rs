@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use crate::http::Request;
+
 /// A whole HTTP/1.1 request without a body: request line, `Host` and further headers. The connection is
 /// kept, as HTTP/1.1 has it by default. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,5 +35,21 @@ impl Ask {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.0
+    }
+}
+
+impl From<&Request> for Ask {
+    /// The same request, on a connection that is kept.
+    ///
+    /// # Panics
+    /// Where it has a body, or is no text.
+    fn from(request: &Request) -> Self {
+        assert!(request.body.is_empty(), "a request with a body");
+        let text = |bytes| str::from_utf8(bytes).expect("text");
+        let lines =
+            request.headers.iter().map(|(name, value)| format!("{name}: {}\r\n", text(value)));
+        let (method, target) = (&request.method, text(&request.target));
+        let head = format!("{method} {target} HTTP/1.1\r\n{}\r\n", lines.collect::<String>());
+        Self(head.into_bytes().into())
     }
 }

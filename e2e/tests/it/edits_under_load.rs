@@ -25,15 +25,15 @@ fn a_thousand_edits_under_full_load_change_no_answer_but_those_they_are_about() 
     let mut editor = Editor::new(&replicas, &session.cookie);
     editor.begin();
     let addr = replicas.replicas[0].authsvc.check;
-    let cookie = format!("__Host-bff={}", session.cookie);
     let loads = [
-        (200, 6, ask(&replicas, "/api").header("Cookie", &cookie)),
-        (401, 2, ask(&replicas, "/api")),
-        (403, 1, ask(&replicas, "/denied")),
-        (200, 1, ask(&replicas, "/public")),
+        (200, 6, replicas.check(&session.cookie)),
+        (401, 2, replicas.check_of_nobody("/api")),
+        (403, 1, replicas.check_of_nobody("/denied")),
+        (200, 1, replicas.check_of_nobody("/public")),
     ]
-    .map(|(status, connections, ask)| {
-        (status, Load { addr, asks: vec![ask], connections, awake: false })
+    .map(|(status, connections, check)| {
+        let asks = vec![Ask::from(&check)];
+        (status, Load { addr, asks, connections, awake: false })
     });
     let answered = under_load(&loads, || (1..=ROUNDS).for_each(|round| editor.round(round)));
     println!("{} edits, {answered} checks, {:?} at most", ROUNDS * EDITS, editor.longest);
@@ -51,12 +51,10 @@ struct Editor<'a> {
 
 impl<'a> Editor<'a> {
     fn new(replicas: &'a Replicas, cookie: &str) -> Self {
-        let mut door = replicas.check_of("/door", cookie);
-        door.headers.retain(|(name, _)| name != "Cookie");
         Self {
             replicas,
             gateway: replicas.asker(0),
-            door,
+            door: replicas.check_of_nobody("/door"),
             app: replicas.check(cookie),
             longest: Duration::ZERO,
         }
@@ -161,15 +159,4 @@ spec:
         headers: [{{name: X-User, value: claims.sub}}, {{name: X-Version, value: '\"{version}\"'}}]
 "
     )
-}
-
-/// A check of a path without a session, as Traefik asks for a script of the app.
-fn ask(replicas: &Replicas, path: &str) -> Ask {
-    Ask::get("/check/traefik/default/shop", "check")
-        .header("X-Forwarded-Method", "GET")
-        .header("X-Forwarded-Host", replicas.host())
-        .header("X-Forwarded-Uri", path)
-        .header("Sec-Fetch-Site", "same-origin")
-        .header("Sec-Fetch-Mode", "cors")
-        .header("Sec-Fetch-Dest", "empty")
 }

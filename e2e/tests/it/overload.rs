@@ -7,21 +7,12 @@ use std::time::Duration;
 
 use vestibule_e2e::load::Ask;
 use vestibule_e2e::overload::{Plan, Quota};
-use vestibule_e2e::replicas::{Plan as Shop, Replicas};
+use vestibule_e2e::replicas::Plan as Shop;
 
 /// Five times what is promised.
 const RECOVERED_WITHIN: Duration = Duration::from_secs(10);
 /// How many requests are under way at once: so many that the queue would be longer than allowed.
 const CONNECTIONS: usize = 1024;
-
-/// A check of a session, as bytes.
-fn ask(shop: &Replicas, cookie: &str) -> Ask {
-    let request = shop.check(cookie);
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    let ask = Ask::get(&text(&request.target), "check");
-    let others = request.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("host"));
-    others.fold(ask, |ask, (name, value)| ask.header(name, &text(value)))
-}
 
 #[test]
 fn three_times_the_peak_is_never_refused_wrongly_and_leaves_no_trace() {
@@ -36,7 +27,7 @@ fn three_times_the_peak_is_never_refused_wrongly_and_leaves_no_trace() {
     let plan = Plan {
         addr: authsvc.check,
         admin: authsvc.admin,
-        asks: vec![ask(&shop, &session.cookie)],
+        asks: vec![Ask::from(&shop.check(&session.cookie))],
         expected: 200,
         pid: authsvc.id(),
         peak_for: Duration::from_secs(1),

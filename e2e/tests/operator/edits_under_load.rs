@@ -1,7 +1,8 @@
 //! A thousand edits, each handed over in its Secret and waited for until authsvc enforces it, while checks
 //! arrive as fast as they are answered.
 
-use vestibule_e2e::capacity::{Arrivals, Replica, seed_sessions};
+use vestibule_e2e::capacity::{Arrivals, Replica, check_of, seed_sessions};
+use vestibule_e2e::http::Request;
 use vestibule_e2e::load::{Ask, Load};
 use vestibule_e2e::process::free_port;
 use vestibule_e2e::redis::Redis;
@@ -25,14 +26,14 @@ fn a_thousand_handed_over_edits_under_full_load_change_no_answer_but_those_they_
     let store = ["--store", &redis.url()];
     let replica = Replica::start(api, [127, 0, 0, 1].into(), free_port(), &store);
     let (_, cookies) = seed_sessions(api, &redis, ISSUER, 1);
-    let load = |ask: Ask, connections| Load {
+    let load = |check: &Request, connections| Load {
         addr: replica.check,
-        asks: vec![ask],
+        asks: vec![Ask::from(check)],
         connections,
         awake: false,
     };
-    let warm = ask("/").header("Cookie", &format!("__Host-bff={}", cookies[0]));
-    let loads = [(200, load(warm, 6)), (401, load(ask("/"), 2))];
+    let warm = check_of(0, "/").header("Cookie", format!("__Host-bff={}", cookies[0]));
+    let loads = [(200, load(&warm, 6)), (401, load(&check_of(0, "/"), 2))];
     let answered = under_load(&loads, || {
         let edits = policies.edit(&replica, EDITS);
         println!(
@@ -44,15 +45,4 @@ fn a_thousand_handed_over_edits_under_full_load_change_no_answer_but_those_they_
     println!("{answered} checks");
     assert!(answered > 10_000, "{answered} checks are no load");
     policies.clear();
-}
-
-/// A check of the first policy, as Traefik asks for a script of the app.
-fn ask(path: &str) -> Ask {
-    Ask::get("/check/traefik/load/app-0", "check")
-        .header("X-Forwarded-Method", "GET")
-        .header("X-Forwarded-Host", "app-0.example.com")
-        .header("X-Forwarded-Uri", path)
-        .header("Sec-Fetch-Site", "same-origin")
-        .header("Sec-Fetch-Mode", "cors")
-        .header("Sec-Fetch-Dest", "empty")
 }
