@@ -16,6 +16,10 @@ use url::{Host, Url};
 
 /// The greatest response body, in bytes.
 const MAX_BODY: usize = 1 << 20;
+/// How long a connection waits to be used again. Servers built on Node.js end theirs after 5 s, and a
+/// request that crosses such an end is lost: nobody could tell whether it was acted on, so it is not
+/// sent again.
+const KEEP_UNUSED: Duration = Duration::from_secs(4);
 /// The greatest PEM bundle of certificate authorities, in bytes.
 const MAX_CA_BUNDLE: usize = 1 << 20;
 /// The cloud metadata service of EC2 over IPv6, which is no link-local address.
@@ -134,6 +138,7 @@ impl HttpClient {
             .no_proxy()
             .dns_resolver(GuardedResolver { allow_loopback: rules.allow_loopback })
             .timeout(timeout)
+            .pool_idle_timeout(KEEP_UNUSED)
             .user_agent("vestibule");
         if let Some(bundle) = ca_bundle {
             builder = builder.tls_certs_only(parse_bundle(bundle)?);

@@ -159,6 +159,14 @@ pub struct Stack {
     pub dir: TempDir,
 }
 
+impl Drop for Stack {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("authsvc said:\n{}", self.authsvc.log());
+        }
+    }
+}
+
 impl Stack {
     fn start(plan: Plan) -> Self {
         let dir = TempDir::with_prefix("vestibule-e2e-").expect("a temporary folder");
