@@ -88,7 +88,7 @@ impl IdentitySigner {
             .key
             .sign_digest(&digest(&SHA256, signed.as_bytes()))
             .expect("P-256 signs a SHA-256 digest");
-        Token::new(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+        Token::new([signed.as_str(), ".", &URL_SAFE_NO_PAD.encode(signature)].concat())
     }
 
     /// The JWKS (RFC 7517) with the public key of every key of the keyring, the active one first.

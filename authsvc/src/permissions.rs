@@ -89,7 +89,7 @@ impl DecisionPoints {
     /// # Errors
     /// Where a URL may not be used, or a certificate bundle or a token is not usable; with the field.
     pub fn new(policy: &CompiledPolicy, connections: &Connections) -> Result<Self, String> {
-        Self::of(policy.open_fga.as_ref(), policy.auth_zen.as_ref(), connections)
+        Self::of(policy.open_fga.as_deref(), policy.auth_zen.as_deref(), connections)
     }
 
     /// These. Without any, only expressions are answered.

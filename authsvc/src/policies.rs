@@ -5,9 +5,9 @@
 //! must not read files or decide what is accepted: that is the policy source's work.
 
 mod authority;
-mod header_names;
 mod install;
 mod live;
+mod rules;
 mod snapshot;
 mod table;
 

@@ -25,14 +25,11 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+pub use vestibule_policy::claims::Claims;
 
 use crate::clock::Timestamp;
 use crate::random::Random;
 use crate::token::Token;
-
-/// The claims of a user: the ID token's, completed by UserInfo where the policy asks for it.
-pub type Claims = Map<String, Value>;
 
 /// 256 random bits that a browser holds: a session id, or the id of a login transaction.
 #[derive(Clone, PartialEq, Eq)]
@@ -113,12 +110,8 @@ pub struct StoreKey {
 }
 
 impl Hash for StoreKey {
-    /// A part of the digest, which is a hash already; not its beginning, by which the cache has chosen the
-    /// shard.
     fn hash<H: Hasher>(&self, state: &mut H) {
-        if let Some(end) = self.digest.last_chunk() {
-            state.write_u64(u64::from_le_bytes(*end));
-        }
+        state.write_u64(self.number());
     }
 }
 
@@ -157,6 +150,12 @@ impl StoreKey {
     pub fn of_bearer(policy_uid: &str, issuer: &str, subject: &str) -> Self {
         let parts = [b"bearer", policy_uid.as_bytes(), issuer.as_bytes(), subject.as_bytes()];
         Self { purpose: Purpose::Session, digest: hash(&parts) }
+    }
+
+    /// A part of the digest, which is a hash already; not its beginning, by which the cache has chosen the
+    /// shard.
+    fn number(&self) -> u64 {
+        self.digest.last_chunk().map_or(0, |end| u64::from_le_bytes(*end))
     }
 
     /// The hash.
@@ -242,7 +241,8 @@ pub struct Session {
     /// The nonce of the login: an ID token of a refresh has none or this one (Core, section 12.2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce: Option<Token>,
-    /// What `expression`s and header values see.
+    /// What `expression`s and header values see: the ID token's, completed by `UserInfo` where the policy
+    /// asks for it.
     pub claims: Claims,
     /// `acr` of the ID token.
     pub acr: Option<String>,
@@ -254,7 +254,7 @@ pub struct Session {
     pub touched_at: Timestamp,
     /// `Some`: this is no session but the elevated token of an authority, with the scopes it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub grant: Option<Grant>,
+    pub grant: Option<Box<Grant>>,
 }
 
 /// The scopes of an elevated token.

@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 /// A token. `Debug` hides it, there is no `Display`, and it is serialised only into sealed records.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Token(String);
+pub struct Token(Box<str>);
 
 impl Token {
     /// Wraps a token.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(text.into().into_boxed_str())
     }
 
     /// The token itself, for the wire.

@@ -278,7 +278,7 @@ async fn warmed_up(app: &TestApp, sessions: usize) -> String {
     let scopes = vec![ELEVATED_SCOPE.to_owned()];
     let elevated = Session {
         access_token: Token::new(ELEVATED_TOKEN),
-        grant: Some(Grant { asked: scopes.clone(), granted: scopes }),
+        grant: Some(Box::new(Grant { asked: scopes.clone(), granted: scopes })),
         ..(*loaded.session).clone()
     };
     let authority = Arc::clone(&policy.authorities()[0]);

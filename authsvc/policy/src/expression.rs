@@ -18,8 +18,9 @@ use cel::common::types::{self, CelString};
 use cel::common::value::CowVal;
 use cel::{Context, Env, ExecutionError, IdedExpr, Value as CelValue};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use crate::claims::Claims;
 use claims::Needs;
 
 /// The longest source, in bytes.
@@ -125,7 +126,7 @@ impl Expression {
     ///
     /// # Errors
     /// See [`EvaluationError`]; each means "not true".
-    pub fn evaluate_bool(&self, claims: &Map<String, Value>) -> Result<bool, EvaluationError> {
+    pub fn evaluate_bool(&self, claims: &Claims) -> Result<bool, EvaluationError> {
         match self.evaluate(claims)? {
             CelValue::Bool(result) => Ok(result),
             _ => Err(EvaluationError::NotBoolean),
@@ -138,14 +139,11 @@ impl Expression {
     /// # Errors
     /// See [`EvaluationError`]; the request must be refused, since a changed value could be
     /// somebody else's.
-    pub fn evaluate_string<'c>(
-        &self,
-        claims: &'c Map<String, Value>,
-    ) -> Result<Cow<'c, str>, EvaluationError> {
+    pub fn evaluate_string<'c>(&self, claims: &'c Claims) -> Result<Cow<'c, str>, EvaluationError> {
         if let Some(claim) = &self.0.claim
             && self.0.needs.weigh_at_most(claims, self.0.max_weight)
         {
-            match claims.get(&**claim) {
+            match claims.get(claim) {
                 None => return Ok(Cow::Borrowed("")),
                 Some(Value::String(text)) => return checked_text(text).map(Cow::Borrowed),
                 Some(Value::Array(elements)) if elements.iter().all(Value::is_string) => {
@@ -169,7 +167,7 @@ impl Expression {
         .map(Cow::Owned)
     }
 
-    fn evaluate(&self, claims: &Map<String, Value>) -> Result<CelValue, EvaluationError> {
+    fn evaluate(&self, claims: &Claims) -> Result<CelValue, EvaluationError> {
         if !self.0.needs.weigh_at_most(claims, self.0.max_weight) {
             return Err(EvaluationError::TooLarge);
         }

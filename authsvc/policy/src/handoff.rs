@@ -152,6 +152,7 @@ impl Handoff {
         let state = match envelope.state {
             WireState::Live(mut policy) => {
                 credentials::attach(&mut policy, data)?;
+                policy.shrink();
                 State::Live(Box::new(policy))
             }
             WireState::Refused => State::Refused,

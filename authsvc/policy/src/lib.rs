@@ -5,6 +5,7 @@
 //! store or a network. Nothing here does IO, reads a clock or draws random numbers, and it must not
 //! know kube, axum, redis or tokio.
 
+pub mod claims;
 pub mod compile;
 pub mod duration;
 pub mod error;

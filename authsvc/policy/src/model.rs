@@ -5,7 +5,9 @@
 //! reference, no default still to be applied, no text still to be parsed.
 
 mod authority;
+mod common;
 mod hosted_backend;
+mod shared;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,6 +19,7 @@ pub use self::authority::{
     TokenStorage,
 };
 pub use self::hosted_backend::{CompiledHostedBackend, HostedBackendFlavor};
+pub use self::shared::{Common, InUse, Shared};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -57,27 +60,27 @@ pub struct CompiledPolicy {
     /// The app's public origins, the first being the one for links without a request.
     pub origins: Vec<Origin>,
     /// Where users log in.
-    pub provider: CompiledProvider,
+    pub provider: Shared<CompiledProvider>,
     /// How Vestibule is registered there.
     pub client: CompiledClient,
     /// What a login asks for.
-    pub login: CompiledLogin,
+    pub login: Shared<CompiledLogin>,
     /// Lifetimes and cookie.
-    pub session: CompiledSession,
+    pub session: Shared<CompiledSession>,
     /// The rules, in the author's order; `matching::RouteTable` indexes them.
-    pub routes: Vec<CompiledRoute>,
+    pub routes: Shared<Vec<CompiledRoute>>,
     /// The Route Authorities; no two have the same base.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub authorities: Vec<CompiledAuthority>,
     /// Whether callers may bring a token instead of a session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bearer: Option<CompiledBearer>,
+    pub bearer: Option<Box<CompiledBearer>>,
     /// Who answers `OpenFga` checks; there where any asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub open_fga: Option<CompiledOpenFga>,
+    pub open_fga: Option<Box<CompiledOpenFga>>,
     /// Who answers `AuthZen` checks; there where any asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub auth_zen: Option<CompiledAuthZen>,
+    pub auth_zen: Option<Box<CompiledAuthZen>>,
     /// Encodings admitted under prefixes.
     pub paths: Exceptions,
     /// Lower-case name of the custom header that counters cross-site forgery.
@@ -97,6 +100,16 @@ pub struct CompiledPolicy {
     /// Lower-case names of every header that any route sets, without `authorization` and `cookie`.
     /// Each is sent on every allow, empty where it has no value.
     pub upstream_headers: Vec<String>,
+}
+
+impl CompiledPolicy {
+    /// Gives back memory that it was read with and has no use for.
+    pub(crate) fn shrink(&mut self) {
+        self.origins.shrink_to_fit();
+        self.authorities.shrink_to_fit();
+        self.cors_origins.shrink_to_fit();
+        self.upstream_headers.shrink_to_fit();
+    }
 }
 
 /// The provider of a policy.
@@ -167,7 +180,7 @@ impl PartialEq for Credential {
 impl Eq for Credential {}
 
 /// What a login asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CompiledLogin {
     /// The scopes, `openid` among them.
@@ -187,7 +200,7 @@ pub struct CompiledLogin {
 }
 
 /// Lifetimes and cookie of a session.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CompiledSession {
     /// In seconds.
@@ -221,7 +234,7 @@ impl Default for CompiledLogout {
 }
 
 /// One rule.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CompiledRoute {
     /// The canonical path.
@@ -258,7 +271,7 @@ impl CompiledRoute {
 }
 
 /// What the session must fulfil.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CompiledRequire {
     /// The `acr` the ID token must carry.
@@ -272,11 +285,11 @@ pub struct CompiledRequire {
     pub scopes: Vec<String>,
     /// What the user must be permitted to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub permission: Option<CompiledCheck>,
+    pub permission: Option<Box<CompiledCheck>>,
 }
 
 /// What the app gets of the session.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CompiledUpstream {
     /// The `Authorization` header.
@@ -288,7 +301,7 @@ pub struct CompiledUpstream {
 }
 
 /// One header made from claims.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CompiledHeader {
     /// Lower-case.

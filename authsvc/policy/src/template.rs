@@ -5,8 +5,9 @@
 //! points know; anything else is no object, and who asks refuses.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use crate::claims::Claims;
 use crate::path::CanonicalPath;
 
 /// The greatest length of what is put in, in bytes.
@@ -19,7 +20,7 @@ const MAX_OBJECT: usize = 256;
 const SEPARATORS: [char; 2] = ['/', '|'];
 
 /// A type and an id with places for values.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Template {
     object_type: String,
@@ -28,7 +29,7 @@ pub struct Template {
     path: Vec<Segment>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 enum Piece {
     Text(String),
@@ -37,7 +38,7 @@ enum Piece {
     Claim(String),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 enum Segment {
     Text(String),
@@ -96,7 +97,7 @@ impl Template {
     /// The object of a request; `None` where the path is another, or a value is not usable. `path` is
     /// canonical, without a query.
     #[must_use]
-    pub fn object(&self, path: Option<&str>, claims: &Map<String, Value>) -> Option<Object> {
+    pub fn object(&self, path: Option<&str>, claims: &Claims) -> Option<Object> {
         let found = self.captures(path)?;
         let mut id = String::new();
         for piece in &self.id {

@@ -205,6 +205,24 @@ fn a_hand_off_from_before_the_settings_of_logout_means_all_of_them() {
     }
 }
 
+#[test]
+fn what_two_hand_offs_have_in_common_is_one_in_memory() {
+    for policy in goldens() {
+        let other = CompiledPolicy { uid: "another".to_owned(), ..policy.clone() };
+        let [one, two] = [policy, other].map(|policy| {
+            let State::Live(read) = Handoff::decode(&live(policy).encode()).unwrap().state else {
+                panic!("it is live")
+            };
+            read
+        });
+        assert_ne!(one, two);
+        assert!(std::ptr::eq(&raw const *one.provider, &raw const *two.provider));
+        assert!(std::ptr::eq(&raw const *one.login, &raw const *two.login));
+        assert!(std::ptr::eq(&raw const *one.session, &raw const *two.session));
+        assert!(std::ptr::eq(&raw const *one.routes, &raw const *two.routes));
+    }
+}
+
 /// The pointers of all objects below a value.
 fn pointers(value: &Value, at: String) -> Vec<String> {
     match value {

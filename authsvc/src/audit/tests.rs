@@ -80,7 +80,7 @@ fn session() -> Session {
         refresh_token: Some(Token::new("canary-refresh-token")),
         tokens_issued_at: Timestamp(0),
         nonce: Some(Token::new("canary-nonce")),
-        claims: json!({"email": "canary@example.com"}).as_object().unwrap().clone(),
+        claims: json!({"email": "canary@example.com"}).as_object().unwrap().clone().into(),
         acr: None,
         auth_time: Timestamp(0),
         created_at: Timestamp(0),

@@ -42,7 +42,7 @@ pub fn headers(
     identity: Option<Identity<'_>>,
     now: Timestamp,
 ) -> Result<HeaderMap, Refusal> {
-    let names = &policy.upstream_header_names;
+    let names = policy.upstream_header_names();
     // These, `Authorization`, `Cookie`, and those that the server adds.
     let mut headers = HeaderMap::with_capacity(names.len() + 5);
     for name in names {

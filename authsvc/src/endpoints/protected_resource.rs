@@ -129,12 +129,12 @@ mod tests {
             client: None,
             permissions: Vec::new(),
         }];
-        policy.bearer = Some(CompiledBearer {
+        policy.bearer = Some(Box::new(CompiledBearer {
             audiences: vec!["shop-api".to_owned()],
             token_types: vec!["at+jwt".to_owned()],
             mediation_scope: "endpoint:mediate".to_owned(),
             own_tokens: OwnTokens::Pass,
-        });
+        }));
         change(&mut policy);
         let random = Arc::new(SeededRandom::default());
         let keyring = Keyring::ephemeral(&*random);

@@ -38,7 +38,7 @@ fn session() -> Session {
         refresh_token: None,
         tokens_issued_at: NOW,
         nonce: None,
-        claims: claims.as_object().expect("an object").clone(),
+        claims: claims.as_object().expect("an object").clone().into(),
         acr: None,
         auth_time: NOW,
         created_at: NOW,

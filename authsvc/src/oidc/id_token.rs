@@ -13,6 +13,7 @@ use openidconnect::{
     AccessToken, AccessTokenHash, ClaimsVerificationError, ClientId, IssuerUrl, Nonce,
     SignatureVerificationError,
 };
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::OidcError;
@@ -239,7 +240,7 @@ impl Header {
         {
             return Err("it is no compact JWS".to_owned());
         }
-        let header = part(token, 0).ok_or("its header is no JSON object")?;
+        let header: Map<String, Value> = part(token, 0).ok_or("its header is no JSON object")?;
         // Compressed, encrypted, nested or unencoded payloads are none of ours.
         for member in ["zip", "enc", "cty", "crit", "b64"] {
             if header.contains_key(member) {
@@ -285,7 +286,7 @@ pub(super) fn media_type(typ: &str) -> String {
     }
 }
 
-fn part(token: &str, index: usize) -> Option<Map<String, Value>> {
+fn part<T: DeserializeOwned>(token: &str, index: usize) -> Option<T> {
     let bytes = URL_SAFE_NO_PAD.decode(token.split('.').nth(index)?).ok()?;
     serde_json::from_slice(&bytes).ok()
 }

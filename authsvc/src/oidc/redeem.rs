@@ -107,10 +107,8 @@ impl Provider {
         let mut claims = verified.claims;
         if login.user_info {
             let more = self.user_info(&metadata, client, &access_token, &verified.subject).await?;
-            for (name, value) in more {
-                // The ID token is the stronger statement (Core, section 5.3.2).
-                claims.entry(name).or_insert(value);
-            }
+            // The ID token is the stronger statement (Core, section 5.3.2).
+            claims.complete(more);
         }
         Ok(Identity {
             subject: verified.subject,

@@ -104,9 +104,7 @@ impl Provider {
                     only_of_user_info(session)
                 }
             };
-            for (name, value) in more {
-                claims.entry(name).or_insert(value);
-            }
+            claims.complete(more);
         }
         Ok(identity(tokens, verified, scopes, claims, session))
     }
@@ -186,17 +184,16 @@ fn another_login(id_token: &str, session: &Session, client_id: &str) -> Option<&
 
 /// What the session has of UserInfo: what an ID token said before and does not say now is gone.
 fn only_of_user_info(session: &Session) -> Claims {
-    let mut claims = session.claims.clone();
     let of_the_token = id_token::payload(session.id_token.expose()).unwrap_or_default();
-    claims.retain(|name, _| !of_the_token.contains_key(name));
-    claims
+    let others = session.claims.iter().filter(|(name, _)| !of_the_token.contains_key(name));
+    others.map(|(name, value)| (name, value.clone())).collect()
 }
 
 /// A later ID token's claims, with what it leaves out about the login itself.
 fn with_the_login(mut claims: Claims, before: &Claims) -> Claims {
     for name in OF_THE_LOGIN {
         if let (false, Some(value)) = (claims.contains_key(name), before.get(name)) {
-            claims.insert(name.to_owned(), value.clone());
+            claims.insert(name, value.clone());
         }
     }
     claims

@@ -159,17 +159,18 @@ impl LiveAuthority {
     }
 }
 
-/// The authorities of a policy.
-pub(super) struct Authorities {
-    all: Vec<Arc<LiveAuthority>>,
+/// The authorities of a policy; `None`, as of most: it has none.
+pub(super) struct Authorities(Option<Box<ByBase>>);
+
+struct ByBase {
+    all: Box<[Arc<LiveAuthority>]>,
     table: RouteTable,
 }
 
 impl Authorities {
     pub(super) fn new(policy: &CompiledPolicy, roots: &PolicyRoots) -> Self {
         if policy.authorities.is_empty() {
-            // As most policies are.
-            return Self { all: Vec::new(), table: RouteTable::new(&[]) };
+            return Self(None);
         }
         let sealers = Arc::new(ElevationSealers::new(roots));
         let of = |compiled| Arc::new(LiveAuthority::new(policy, compiled, Arc::clone(&sealers)));
@@ -178,30 +179,27 @@ impl Authorities {
             .iter()
             .map(|one| RouteKey { path: one.base.clone(), exact: false, methods: Vec::new() })
             .collect();
-        Self { all: policy.authorities.iter().map(of).collect(), table: RouteTable::new(&keys) }
+        let all = policy.authorities.iter().map(of).collect();
+        Self(Some(Box::new(ByBase { all, table: RouteTable::new(&keys) })))
     }
 
     pub(super) fn all(&self) -> &[Arc<LiveAuthority>] {
-        &self.all
+        self.0.as_ref().map_or(&[][..], |some| &*some.all)
     }
 
     pub(super) fn find(&self, target: &Target) -> Result<Option<&Arc<LiveAuthority>>, PathError> {
-        if self.all.is_empty() {
-            return Ok(None);
-        }
-        let found = self.table.find_for("", target)?;
-        Ok(found.and_then(|index| self.all.get(index)))
+        let Some(ByBase { all, table }) = self.0.as_deref() else { return Ok(None) };
+        let found = table.find_for("", target)?;
+        Ok(found.and_then(|index| all.get(index)))
     }
 
     pub(super) fn endpoint(&self, path: &str) -> Option<(&Arc<LiveAuthority>, AuthorityEndpoint)> {
-        if self.all.is_empty() {
-            return None;
-        }
+        let all = &self.0.as_ref()?.all;
         let (base, endpoint) = match path.strip_prefix(PROTECTED_RESOURCE) {
             Some(base) => (base, AuthorityEndpoint::Metadata),
             None => (path.strip_suffix(AUTHORIZE)?, AuthorityEndpoint::Authorize),
         };
-        let found = self.all.iter().find(|authority| authority.compiled.base == base)?;
+        let found = all.iter().find(|authority| authority.compiled.base == base)?;
         Some((found, endpoint))
     }
 }

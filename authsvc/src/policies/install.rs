@@ -11,7 +11,7 @@ use std::sync::Arc;
 use vestibule_policy::model::{CompiledPolicy, PolicyId};
 use vestibule_policy::origin::Origin;
 
-use super::header_names::HeaderNames;
+use super::rules::Rules;
 use super::snapshot::{Held, Snapshot};
 use super::{LivePolicy, PolicyEntry, Revision, RunningPolicy};
 use crate::oidc::{Provider, Providers};
@@ -273,7 +273,7 @@ impl<'a> Install<'a> {
         old: Option<&Arc<LivePolicy>>,
     ) -> Result<Arc<LivePolicy>, String> {
         let decisions = self.decisions(policy, old)?;
-        let names = HeaderNames::of(policy)?;
+        let rules = Rules::of(policy)?;
         // The last that can fail: a provider that nobody uses would stay.
         let provider = self
             .providers
@@ -281,7 +281,7 @@ impl<'a> Install<'a> {
             .map_err(|reason| format!("the provider cannot be set up: {reason}"))?;
         // At once, so that who leaves it in the same change does not take it along.
         self.providers.used(&entry.id, &provider);
-        let live = LivePolicy::with_names(Arc::clone(policy), names, self.keyring, provider);
+        let live = LivePolicy::with_rules(Arc::clone(policy), rules, self.keyring, provider);
         let live = live.with_decisions(decisions);
         Ok(Arc::new(if entry.wired { live.wired() } else { live }))
     }

@@ -3,17 +3,16 @@
 //! It must not know other policies, or where this one came from.
 
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use http::HeaderName;
 use vestibule_policy::header_list;
-use vestibule_policy::matching::{RouteKey, RouteTable};
-use vestibule_policy::model::{CompiledClient, CompiledPolicy, CompiledRoute};
+use vestibule_policy::model::{CompiledClient, CompiledPolicy, CompiledRoute, Shared};
 use vestibule_policy::origin::Origin;
 use vestibule_policy::path::{PathError, Target};
 
 use super::authority::{Authorities, AuthorityEndpoint, LiveAuthority};
-use super::header_names::HeaderNames;
+use super::rules::Rules;
 use crate::identity_jwt::IdentitySigner;
 use crate::oidc::Provider;
 use crate::permissions::DecisionPoints;
@@ -21,6 +20,9 @@ use crate::session::index::Indexer;
 use crate::session::keyring::Keyring;
 use crate::session::seal::Sealer;
 use crate::session::{Purpose, Session};
+
+/// The rule of requests that no rule matches, of whichever policy.
+static UNMATCHED: LazyLock<CompiledRoute> = LazyLock::new(CompiledRoute::unmatched);
 
 /// One rule of a policy.
 #[derive(Clone, Copy)]
@@ -58,16 +60,12 @@ pub struct LivePolicy {
     /// The query of the check's address where the gateway takes all headers of this policy from us;
     /// `None`: the address does not say so.
     pub header_list: Option<String>,
-    /// `upstream_headers` of what was compiled, in its order.
-    pub upstream_header_names: Box<[HeaderName]>,
-    rule_header_names: Box<[Box<[HeaderName]>]>,
     authorities: Authorities,
-    routes: RouteTable,
-    unmatched: CompiledRoute,
+    rules: Shared<Rules>,
 }
 
 impl LivePolicy {
-    /// Indexes routes and parses names.
+    /// With its rules and keys.
     ///
     /// # Errors
     /// Where it names a header that none can have: `compile` makes no such policy.
@@ -77,25 +75,16 @@ impl LivePolicy {
         provider: Arc<Provider>,
     ) -> Result<Self, String> {
         let compiled = compiled.into();
-        let names = HeaderNames::of(&compiled)?;
-        Ok(Self::with_names(compiled, names, keyring, provider))
+        let rules = Rules::of(&compiled)?;
+        Ok(Self::with_rules(compiled, rules, keyring, provider))
     }
 
-    pub(super) fn with_names(
+    pub(super) fn with_rules(
         compiled: Arc<CompiledPolicy>,
-        names: HeaderNames,
+        rules: Shared<Rules>,
         keyring: &Keyring,
         provider: Arc<Provider>,
     ) -> Self {
-        let keys: Vec<RouteKey> = compiled
-            .routes
-            .iter()
-            .map(|route| RouteKey {
-                path: route.path.clone(),
-                exact: route.exact,
-                methods: route.methods.clone(),
-            })
-            .collect();
         let roots = keyring.of_policy(&compiled.uid);
         Self {
             session_sealer: Sealer::of(&roots, Purpose::Session),
@@ -105,26 +94,20 @@ impl LivePolicy {
             provider,
             decisions: DecisionPoints::default(),
             header_list: None,
-            upstream_header_names: names.all,
-            rule_header_names: names.of_rules,
             authorities: Authorities::new(&compiled, &roots),
-            routes: RouteTable::new(&keys),
-            unmatched: CompiledRoute::unmatched(),
+            rules,
             compiled,
         }
     }
 
     /// The same, by the keys of another keyring.
     pub(super) fn rekeyed(&self, keyring: &Keyring) -> Self {
-        let names = HeaderNames {
-            all: self.upstream_header_names.clone(),
-            of_rules: self.rule_header_names.clone(),
-        };
+        let rules = self.rules.clone();
         let (compiled, provider) = (Arc::clone(&self.compiled), Arc::clone(&self.provider));
         Self {
             header_list: self.header_list.clone(),
             decisions: self.decisions.clone(),
-            ..Self::with_names(compiled, names, keyring, provider)
+            ..Self::with_rules(compiled, rules, keyring, provider)
         }
     }
 
@@ -146,15 +129,14 @@ impl LivePolicy {
     /// # Errors
     /// Where the spellings of an admitted encoding would match different rules.
     pub fn rule_for(&self, method: &str, target: &Target<'_>) -> Result<LiveRule<'_>, PathError> {
-        let found = self.routes.find_for(method, target)?;
-        let rule = |index: usize| {
-            let compiled = self.compiled.routes.get(index)?;
-            // None where no rule sets any.
-            let names = self.rule_header_names.get(index).map_or(&[][..], |names| &**names);
-            Some(LiveRule { compiled, header_names: names })
-        };
-        let unmatched = LiveRule { compiled: &self.unmatched, header_names: &[] };
-        Ok(found.and_then(rule).unwrap_or(unmatched))
+        let unmatched = LiveRule { compiled: &UNMATCHED, header_names: &[] };
+        Ok(self.rules.find(method, target)?.unwrap_or(unmatched))
+    }
+
+    /// `upstream_headers` of what was compiled, in its order.
+    #[must_use]
+    pub fn upstream_header_names(&self) -> &[HeaderName] {
+        &self.rules.all_headers
     }
 
     /// Revokes tokens that are of no use any more, where the policy says so. Waits for nothing.

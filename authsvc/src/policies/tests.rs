@@ -24,7 +24,8 @@ pub(crate) fn compiled(name: &str, origins: &[&str]) -> CompiledPolicy {
             ca_bundle: None,
             request_timeout: Duration::from_secs(5),
             allow_insecure: false,
-        },
+        }
+        .into(),
         client: CompiledClient {
             id: name.to_owned(),
             credential: Credential::Secret { method: None, value: SecretString::from("canary") },
@@ -37,15 +38,17 @@ pub(crate) fn compiled(name: &str, origins: &[&str]) -> CompiledPolicy {
             resources: Vec::new(),
             extra_parameters: std::collections::BTreeMap::new(),
             user_info: false,
-        },
+        }
+        .into(),
         session: CompiledSession {
             idle_timeout: 1800,
             absolute_timeout: 43200,
             cookie_name: "__Host-bff".to_owned(),
             same_site: SameSite::Lax,
             claims: Vec::new(),
-        },
-        routes: vec![CompiledRoute::unmatched()],
+        }
+        .into(),
+        routes: vec![CompiledRoute::unmatched()].into(),
         authorities: Vec::new(),
         bearer: None,
         open_fga: None,
@@ -188,7 +191,7 @@ fn t053_of_two_that_come_at_once_neither_is_chosen_by_its_place_in_the_list() {
 fn asking(name: &str, ca_bundle: Option<&str>, base_path: &str) -> PolicyEntry {
     let mut policy = compiled(name, &[&format!("https://{name}.example.com")]);
     base_path.clone_into(&mut policy.base_path);
-    policy.auth_zen = Some(CompiledAuthZen {
+    let auth_zen = CompiledAuthZen {
         server: CompiledDecisionPoint {
             url: "https://pdp.example.com".to_owned(),
             token: None,
@@ -198,7 +201,8 @@ fn asking(name: &str, ca_bundle: Option<&str>, base_path: &str) -> PolicyEntry {
             allow_insecure: false,
         },
         subject_type: "user".to_owned(),
-    });
+    };
+    policy.auth_zen = Some(Box::new(auth_zen));
     PolicyEntry::accepted(Arc::new(policy))
 }
 

@@ -6,7 +6,7 @@
 mod known;
 
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
@@ -21,8 +21,13 @@ use vestibule_crds::names::{COMPILED_LABEL, COMPILED_VALUE};
 use super::{Load, PolicySource};
 use known::Known;
 
-/// How many events are taken together at most, so that a flood cannot put off what came first.
+/// How many events are told together at most, so that a flood cannot put off what came first.
 const MAX_BATCH: usize = 4096;
+/// How many of them are there whole at a time: a Secret takes several times the memory of what is kept of
+/// it, and the process would keep its size.
+const AT_ONCE: usize = 64;
+/// How many Secrets come in one answer to a list, for the same reason.
+const PAGE: u32 = 100;
 
 /// Why there is no cluster.
 #[derive(Debug, thiserror::Error)]
@@ -66,8 +71,9 @@ impl KubernetesSource {
         let secrets: Api<Secret> = Api::namespaced(client, &namespace);
         // In pages, not streamed: of a streamed list the watcher does not say when it begins anew,
         // and what was deleted between two attempts would count for ever (kube-runtime 4.2).
-        let config =
-            watcher::Config::default().labels(&format!("{COMPILED_LABEL}={COMPILED_VALUE}"));
+        let config = watcher::Config::default()
+            .labels(&format!("{COMPILED_LABEL}={COMPILED_VALUE}"))
+            .page_size(PAGE);
         Self::follow(namespace, watcher(secrets, config).default_backoff())
     }
 
@@ -91,44 +97,54 @@ where
 {
     let mut events = pin!(events);
     while let Some(first) = events.next().await {
-        let mut batch = Vec::new();
-        let mut next = Some(first);
+        let (mut next, mut taken) = (Some(first), 0);
         while let Some(event) = next {
-            match event {
-                Ok(event) => batch.push(event),
-                Err(error) => {
-                    tracing::warn!(%error, "the watch of policies: what runs stays");
-                }
+            let mut batch: Vec<Event<Secret>> = good(event).into_iter().collect();
+            while batch.len() < AT_ONCE
+                && let Some(event) = events.next().now_or_never().flatten()
+            {
+                batch.extend(good(event));
             }
-            next =
-                if batch.len() < MAX_BATCH { events.next().now_or_never().flatten() } else { None };
+            taken += batch.len();
+            read(known, batch).await;
+            next = if taken < MAX_BATCH { events.next().now_or_never().flatten() } else { None };
         }
-        let known = Arc::clone(known);
-        // Compiling expressions takes a while at ten thousand policies.
-        let taken = tokio::task::spawn_blocking(move || {
-            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-            for event in batch {
-                known.take(event);
-            }
-            known.load_if_changed()
-        });
-        match taken.await {
-            Ok(Some(load)) => {
-                if publish.send(load).await.is_err() {
-                    return;
-                }
-            }
-            Ok(None) => {}
-            Err(error) => tracing::error!(%error, "a change of policies was not understood"),
+        let load = lock(known).load_if_changed();
+        if let Some(load) = load
+            && publish.send(load).await.is_err()
+        {
+            return;
         }
     }
+}
+
+fn good(event: watcher::Result<Event<Secret>>) -> Option<Event<Secret>> {
+    event.inspect_err(|error| tracing::warn!(%error, "the watch of policies: what runs stays")).ok()
+}
+
+/// Compiling expressions takes a while at ten thousand policies: not on a thread that answers.
+async fn read(known: &Arc<Mutex<Known>>, batch: Vec<Event<Secret>>) {
+    let known = Arc::clone(known);
+    let taken = tokio::task::spawn_blocking(move || {
+        let mut known = lock(&known);
+        for event in batch {
+            known.take(event);
+        }
+    });
+    if let Err(error) = taken.await {
+        tracing::error!(%error, "a change of policies was not understood");
+    }
+}
+
+fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl PolicySource for KubernetesSource {
     fn next(&mut self) -> BoxFuture<'_, Load> {
         async move {
             if std::mem::take(&mut self.again) {
-                let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut known = lock(&self.known);
                 // What waits here is older, and must not come after it. What is on its way here is
                 // the last that is known, and changes nothing.
                 while self.loads.try_recv().is_ok() {}

@@ -23,7 +23,8 @@ fn policy(origins: &[&str]) -> CompiledPolicy {
             ca_bundle: None,
             request_timeout: Duration::from_secs(1),
             allow_insecure: false,
-        },
+        }
+        .into(),
         client: CompiledClient {
             id: "shop".to_owned(),
             credential: Credential::Secret { method: None, value: SecretString::from("s") },
@@ -36,15 +37,17 @@ fn policy(origins: &[&str]) -> CompiledPolicy {
             resources: Vec::new(),
             extra_parameters: BTreeMap::new(),
             user_info: false,
-        },
+        }
+        .into(),
         session: CompiledSession {
             idle_timeout: 60,
             absolute_timeout: 60,
             cookie_name: "__Host-bff".to_owned(),
             same_site: SameSite::Lax,
             claims: Vec::new(),
-        },
-        routes: Vec::new(),
+        }
+        .into(),
+        routes: Vec::new().into(),
         authorities: Vec::new(),
         bearer: None,
         open_fga: None,

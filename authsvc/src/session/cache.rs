@@ -120,7 +120,7 @@ impl SessionCache {
     /// second try within a second.
     #[must_use]
     pub fn claim_touch(&self, key: &StoreKey) -> bool {
-        self.shard(key).claim_touch(key, Instant::now())
+        self.shard(key).claim_touch(key, self.moment(Instant::now()))
     }
 
     /// News of one key, from now on.

@@ -197,7 +197,7 @@ pub(in crate::session) fn spent(before: &Session) -> Session {
         access_token: Token::new(""),
         access_token_expires_at: None,
         refresh_token: None,
-        grant: Some(Grant { asked: Vec::new(), granted: Vec::new() }),
+        grant: Some(Box::new(Grant { asked: Vec::new(), granted: Vec::new() })),
         ..before.clone()
     }
 }
@@ -215,7 +215,7 @@ fn with_grant(
         return Err(ScopeRefused { tokens: Box::new(session) });
     }
     let granted = asked.iter().filter(|scope| scopes.contains(scope)).cloned().collect();
-    Ok(Session { grant: Some(Grant { asked, granted }), ..session })
+    Ok(Session { grant: Some(Box::new(Grant { asked, granted })), ..session })
 }
 
 #[cfg(test)]

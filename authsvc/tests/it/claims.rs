@@ -29,7 +29,7 @@ async fn ask(
     target: &str,
     claims: &Value,
 ) -> (StatusCode, Vec<String>) {
-    let claims = claims.as_object().unwrap().clone();
+    let claims = claims.as_object().unwrap().clone().into();
     let cookie = app.session("shop", |session| session.claims = claims).await;
     let forged = [("x-user", "admin"), ("x-groups", "staff"), ("cookie", cookie.as_str())];
     let answer = Ask::get(target).with(&FETCH).with(&forged).ask(app, dialect).await;

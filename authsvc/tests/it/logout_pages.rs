@@ -72,7 +72,7 @@ async fn the_confirmation_page_names_the_user_and_ends_nothing() {
     let attack = "<script>alert(1)</script>";
     let cookie = app
         .session("shop", |session| {
-            session.claims.insert("name".to_owned(), attack.into());
+            session.claims.insert("name", attack.into());
         })
         .await;
     let with = [("cookie", cookie.as_str())];

@@ -202,7 +202,7 @@ impl Area {
             refresh_token: Some(Token::new(self.hide("canary-own-refresh-token"))),
             tokens_issued_at: now,
             nonce: None,
-            claims: json!({"sub": "alice", "role": "clerk"}).as_object().unwrap().clone(),
+            claims: json!({"sub": "alice", "role": "clerk"}).as_object().unwrap().clone().into(),
             acr: None,
             auth_time: now,
             created_at: now,

@@ -90,9 +90,11 @@ impl Provided {
         let identity = self.redeem(&json!(null), false).await.unwrap();
         let mut session = identity.into_session(Some(Token::new(NONCE)), Timestamp(START));
         assert_eq!(session.grant, None);
-        session.grant = elevated.then(|| Grant {
-            asked: vec!["prod:read".to_owned()],
-            granted: vec!["prod:read".to_owned()],
+        session.grant = elevated.then(|| {
+            Box::new(Grant {
+                asked: vec!["prod:read".to_owned()],
+                granted: vec!["prod:read".to_owned()],
+            })
         });
         let reply = self.response(scope);
         self.idp.on_refresh(Arc::new(move |_| {

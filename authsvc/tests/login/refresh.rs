@@ -238,7 +238,7 @@ impl Checked {
             refresh_token: Some(Token::new(format!("{user}.0"))),
             tokens_issued_at: now,
             nonce: Some(Token::new(NONCE)),
-            claims: claims.as_object().unwrap().clone(),
+            claims: claims.as_object().unwrap().clone().into(),
             acr: None,
             auth_time: now,
             created_at: now,

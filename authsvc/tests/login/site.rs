@@ -90,16 +90,17 @@ pub fn policy(name: &str, issuer: &str) -> CompiledPolicy {
         id: PolicyId { namespace: "default".to_owned(), name: name.to_owned() },
         uid: format!("default/{name}"),
         origins: vec![Origin::parse(ORIGIN).unwrap()],
-        provider: provider_config(issuer),
+        provider: provider_config(issuer).into(),
         client: client(),
-        login: login_spec(),
+        login: login_spec().into(),
         session: CompiledSession {
             idle_timeout: 1800,
             absolute_timeout: 43200,
             cookie_name: "__Host-bff".to_owned(),
             same_site: SameSite::Lax,
             claims: vec!["sub".to_owned()],
-        },
+        }
+        .into(),
         routes: vec![
             route("/api", CompiledRequire::default(), true),
             route(
@@ -112,7 +113,8 @@ pub fn policy(name: &str, issuer: &str) -> CompiledPolicy {
                 CompiledRequire { max_age: Some(60), ..CompiledRequire::default() },
                 false,
             ),
-        ],
+        ]
+        .into(),
         authorities: Vec::new(),
         bearer: None,
         open_fga: None,

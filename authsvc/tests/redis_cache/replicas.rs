@@ -117,7 +117,7 @@ pub fn session(subject: &str) -> Session {
         refresh_token: None,
         tokens_issued_at: now,
         nonce: None,
-        claims: json!({"sub": subject}).as_object().unwrap().clone(),
+        claims: json!({"sub": subject}).as_object().unwrap().clone().into(),
         acr: None,
         auth_time: now,
         created_at: now,

@@ -140,7 +140,8 @@ impl TestApp {
             claims: json!({"sub": "u-1", "name": "Ada", "groups": ["staff", "ops"]})
                 .as_object()
                 .unwrap()
-                .clone(),
+                .clone()
+                .into(),
             acr: None,
             auth_time: now,
             created_at: now,

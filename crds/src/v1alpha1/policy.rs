@@ -254,7 +254,7 @@ impl Default for Login {
 }
 
 /// Whether authorization requests are pushed to the provider first (RFC 9126).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Par {
     /// Where the provider offers it.
     #[default]
@@ -314,7 +314,7 @@ impl Default for Cookie {
 }
 
 /// The `SameSite` attribute of the session cookie.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum SameSite {
     /// Sent when the user follows a link from another site.
     #[default]

@@ -52,7 +52,7 @@ pub enum PathType {
 }
 
 /// Who may pass.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Access {
     /// Everyone; no session is read and no identity passed on.
     Public,
@@ -66,7 +66,7 @@ pub enum Access {
 }
 
 /// What a request without a session gets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Unauthenticated {
     /// A navigation is sent to the login; anything else gets 401.
     #[default]
@@ -124,7 +124,7 @@ pub struct Upstream {
 }
 
 /// What goes into the `Authorization` header towards the app.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum UpstreamAuthorization {
     /// `Bearer` and the user's access token.
     AccessToken,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
-use serde_json::{Value, json};
+use serde_json::json;
 use vestibule_authsvc::clock::{Clock, SystemClock};
 use vestibule_authsvc::oidc::Providers;
 use vestibule_authsvc::policies::LivePolicy;
@@ -20,7 +20,7 @@ use crate::policies::compiled;
 /// So many wait for the store at once.
 const AT_ONCE: usize = 64;
 
-/// Prints how many bytes the texts of one session have, then the cookies' values.
+/// Prints how many bytes the record of one session has before it is sealed, then the cookies' values.
 pub fn create(store: &str, keyring: &str, issuer: &str, count: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(create_all(store, Path::new(keyring), issuer, count));
@@ -39,8 +39,8 @@ async fn create_all(store: &str, keyring: &Path, issuer: &str, count: usize) {
     let sessions = Sessions::new(Arc::new(store), Arc::clone(&clock), random);
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let one = session(0, issuer, &*clock);
-    let own = bytes_of(&serde_json::to_value(&one).expect("a record"));
-    writeln!(out, "{own}").expect("it is read");
+    let own = serde_json::to_vec(&one).expect("a record");
+    writeln!(out, "{}", own.len()).expect("it is read");
     let mut ids = futures_util::stream::iter(0..count)
         .map(|number| {
             let session = session(number, issuer, &*clock);
@@ -88,22 +88,4 @@ fn session(number: usize, issuer: &str, clock: &dyn Clock) -> Session {
         "touched_at": now,
     });
     serde_json::from_value(session).expect("a session")
-}
-
-/// The bytes of all texts, those of claims with their names, and eight for each number.
-fn bytes_of(record: &Value) -> usize {
-    let members = record.as_object().expect("a record");
-    members.values().map(text_bytes).sum()
-}
-
-fn text_bytes(value: &Value) -> usize {
-    match value {
-        Value::Null | Value::Bool(_) => 0,
-        Value::Number(_) => 8,
-        Value::String(text) => text.len(),
-        Value::Array(items) => items.iter().map(text_bytes).sum(),
-        Value::Object(members) => {
-            members.iter().map(|(name, value)| name.len() + text_bytes(value)).sum()
-        }
-    }
 }

@@ -148,7 +148,7 @@ impl Place {
         let mut arrivals = self.arrivals("plain");
         arrivals.grow_to(1);
         let cached = cached_sessions(&self.api, &self.provider.issuer, count);
-        println!("\n| sessions in memory | each | of these its own texts | beyond them |");
+        println!("\n| sessions in memory | each | of these its record | beyond it |");
         println!("|---|---|---|---|");
         println!(
             "| {} | {} bytes | {} bytes | {} bytes |",

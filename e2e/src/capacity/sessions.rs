@@ -1,4 +1,5 @@
-//! What a session costs in the cache of an authsvc, beyond what is in it.
+//! What a session costs in the cache of an authsvc, beyond its own bytes: those of its record as it is
+//! stored, which is the JSON that is sealed, without what sealing adds.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -20,7 +21,7 @@ const ASKERS: usize = 4;
 pub struct CachedSessions {
     /// How many.
     pub count: usize,
-    /// Bytes of one session's own texts.
+    /// Bytes of one session's record.
     pub own: u64,
     /// Bytes of the process for each, its own included.
     pub bytes_each: u64,
@@ -61,7 +62,7 @@ pub fn cached_sessions(api: &ApiServer, issuer: &str, count: usize) -> CachedSes
 }
 
 /// Puts so many sessions of policy 0 into a store, by the keyring in the folder of `api`: the bytes of one
-/// session's own texts, and the cookies' values.
+/// session's record, and the cookies' values.
 #[must_use]
 pub fn seed_sessions(
     api: &ApiServer,

@@ -192,7 +192,8 @@ fn require(
             .and_then(|source| expression(source, &format!("{field}.expression"), errors)),
         scopes: require.scopes.clone(),
         permission: permission.and_then(|check| {
-            checks::compile(check, place, &format!("{field}.permission"), spec, errors)
+            let field = format!("{field}.permission");
+            checks::compile(check, place, &field, spec, errors).map(Box::new)
         }),
     }
 }

@@ -5,7 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull};
 use cel::common::types::{CelString, CelUInt};
 use cel::common::value::Val;
-use serde_json::{Map, Value};
+use serde_json::Value;
+
+use crate::claims::Claims;
 
 /// Bytes of text that weigh as much as one value: copying and searching text is that much cheaper
 /// than handling values.
@@ -25,12 +27,12 @@ pub(super) enum Needs {
 
 impl Needs {
     /// Whether what is needed of the claims weighs at most `limit`; stops where it does not.
-    pub(super) fn weigh_at_most(&self, claims: &Map<String, Value>, limit: u64) -> bool {
+    pub(super) fn weigh_at_most(&self, claims: &Claims, limit: u64) -> bool {
         let mut left = limit;
         if !take(&mut left, 1) {
             return false;
         }
-        let weighs = |(name, value): (&String, &Value)| {
+        let weighs = |(name, value): (&str, &Value)| {
             take(&mut left, text_weight(name)) && weigh(value, MAX_DEPTH, &mut left)
         };
         match self {
@@ -42,7 +44,7 @@ impl Needs {
     }
 
     /// The needed claims as a CEL map.
-    pub(super) fn convert<'v>(&self, claims: &'v Map<String, Value>) -> Box<dyn Val + 'v> {
+    pub(super) fn convert<'v>(&self, claims: &'v Claims) -> Box<dyn Val + 'v> {
         match self {
             Self::All => map(claims.iter()),
             Self::Only(names) => map(names.iter().filter_map(|name| claims.get_key_value(name))),
@@ -77,9 +79,9 @@ fn weigh(value: &Value, depth: u32, left: &mut u64) -> bool {
     }
 }
 
-fn map<'v>(values: impl Iterator<Item = (&'v String, &'v Value)>) -> Box<dyn Val + 'v> {
+fn map<'v>(values: impl Iterator<Item = (&'v str, &'v Value)>) -> Box<dyn Val + 'v> {
     let values: HashMap<CelMapKey<'v>, Box<dyn Val + 'v>> =
-        values.map(|(name, value)| (CelMapKey::from(name.as_str()), convert(value))).collect();
+        values.map(|(name, value)| (CelMapKey::from(name), convert(value))).collect();
     Box::new(CelMap::from(values))
 }
 
@@ -91,7 +93,7 @@ fn convert(value: &Value) -> Box<dyn Val + '_> {
         Value::Array(values) => {
             Box::new(CelList::from(values.iter().map(convert).collect::<Vec<_>>()))
         }
-        Value::Object(values) => map(values.iter()),
+        Value::Object(values) => map(values.iter().map(|(name, value)| (name.as_str(), value))),
         // Whole numbers are CEL's `int`, so that `claims.level + 1` works; JSON does not tell.
         Value::Number(number) => {
             if let Some(number) = number.as_i64() {

@@ -63,7 +63,7 @@ pub struct CompiledPermission {
 }
 
 /// One question about a user.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum CompiledCheck {
     /// Must be true over the claims.

@@ -85,7 +85,8 @@ impl Port {
             claims: json!({"sub": user, "email": "canary@example.com"})
                 .as_object()
                 .unwrap()
-                .clone(),
+                .clone()
+                .into(),
             acr: None,
             auth_time: now,
             created_at: now,

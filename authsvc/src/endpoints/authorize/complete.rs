@@ -116,7 +116,7 @@ async fn obtain(returned: &Returned<'_>) -> Result<Kept, Failure> {
         Some(session) => app.sessions.elevation(policy, authority, session).await?,
         None => None,
     };
-    let before = before.as_ref().and_then(|before| before.session.grant.as_ref());
+    let before = before.as_ref().and_then(|before| before.session.grant.as_deref());
     let kept = keep(app, policy, authority, session.as_ref(), before, elevated.clone()).await;
     let set_cookies = kept.map_err(|not_kept| match not_kept {
         NotKept::Store(error) => Failure::Store(error),

@@ -34,7 +34,7 @@ pub(super) struct Held {
 
 impl Held {
     pub(super) fn grant(&self) -> Option<&Grant> {
-        self.elevated.as_deref()?.grant.as_ref()
+        self.elevated.as_deref()?.grant.as_deref()
     }
 
     /// The scopes that it has.
@@ -143,7 +143,8 @@ pub(super) async fn keep(
     before: Option<&Grant>,
     elevated: Session,
 ) -> Result<Vec<String>, NotKept> {
-    let elevated = Session { grant: elevated.grant.map(|grant| ever(grant, before)), ..elevated };
+    let grant = elevated.grant.map(|grant| Box::new(ever(*grant, before)));
+    let elevated = Session { grant, ..elevated };
     match session {
         Some(session) if authority.compiled.storage == TokenStorage::Session => {
             let kept = app.sessions.elevate(policy, authority, session, elevated.clone()).await;

@@ -85,7 +85,7 @@ async fn creating(policy: &LivePolicy) -> Option<CompiledLogin> {
         let (name, value) = PROMPT;
         let mut extra_parameters = BTreeMap::clone(&policy.compiled.login.extra_parameters);
         extra_parameters.insert(name.to_owned(), value.to_owned());
-        CompiledLogin { extra_parameters, ..policy.compiled.login.clone() }
+        CompiledLogin { extra_parameters, ..CompiledLogin::clone(&policy.compiled.login) }
     })
 }
 

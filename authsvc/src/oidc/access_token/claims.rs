@@ -81,7 +81,7 @@ fn refuse_other_kinds(claims: &Claims, typed: bool) -> Result<(), String> {
     if kind.is_some_and(|kind| !kind.eq_ignore_ascii_case("Bearer")) {
         return Err("it says that it is of another kind of token (typ)".to_owned());
     }
-    let found = OF_OTHER_KINDS.into_iter().find(|name| claims.contains_key(*name));
+    let found = OF_OTHER_KINDS.into_iter().find(|name| claims.contains_key(name));
     match found.filter(|_| !typed) {
         Some(name) => Err(format!("it has {name}, so it is of another kind of token")),
         None => Ok(()),

@@ -15,7 +15,7 @@ async fn seen(
     let before = fga.requests().await.len();
     let points = fga.points(|_| {});
     let check = viewer_of(id, template);
-    let claims = claims.as_object().unwrap().clone();
+    let claims = claims.as_object().unwrap().clone().into();
     let question = Question { check: &check, subject, claims: &claims, path: Some(path) };
     assert_eq!(points.ask(&[question]).await, Ok(vec![false]));
     fga.requests().await[before..].concat()

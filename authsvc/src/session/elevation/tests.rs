@@ -13,7 +13,7 @@ use fixture::{START, authority, elevated, live, scopes};
 
 /// A token of `/production` with these scopes, asked for and granted.
 fn granted(asked: &[&str], granted: &[&str]) -> Session {
-    let grant = Grant { asked: scopes(asked), granted: scopes(granted) };
+    let grant = Box::new(Grant { asked: scopes(asked), granted: scopes(granted) });
     Session { grant: Some(grant), ..elevated("access", Some("refresh")) }
 }
 
@@ -157,6 +157,6 @@ fn a_spent_record_holds_no_token() {
     let spent = spent(&before);
     assert!(is_spent(&spent) && !is_spent(&before));
     assert!(spent.refresh_token.is_none() && spent.id_token.expose().is_empty());
-    assert_eq!(spent.grant, Some(Grant { asked: vec![], granted: vec![] }));
+    assert_eq!(spent.grant, Some(Box::new(Grant { asked: vec![], granted: vec![] })));
     assert_eq!((&spent.subject, spent.created_at), (&before.subject, before.created_at));
 }

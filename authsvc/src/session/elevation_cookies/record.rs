@@ -79,7 +79,7 @@ impl Access {
             auth_time: self.auth_time,
             created_at: self.created_at,
             touched_at: self.issued_at,
-            grant: Some(Grant { asked, granted: self.granted }),
+            grant: Some(Box::new(Grant { asked, granted: self.granted })),
         }
     }
 }

@@ -10,7 +10,7 @@ use vestibule_policy::model::CompiledPolicy;
 
 use super::*;
 use crate::random::SeededRandom;
-use crate::session::Grant;
+use crate::session::{Claims, Grant};
 use crate::token::Token;
 use fixture::*;
 
@@ -47,7 +47,7 @@ fn what_was_written_is_read_again_but_for_what_only_a_refresh_needs() {
         id_token: Token::new(""),
         id_token_expires_at: Timestamp(0),
         nonce: None,
-        claims: serde_json::Map::new(),
+        claims: Claims::new(),
         grant: read.grant.clone(),
         ..token.clone()
     };
@@ -76,7 +76,7 @@ fn what_is_not_known_of_a_token_is_not_known_of_what_is_read() {
         access_token_expires_at: None,
         acr: None,
         nonce: None,
-        grant: Some(Grant { asked: Vec::new(), granted: Vec::new() }),
+        grant: Some(Box::new(Grant { asked: Vec::new(), granted: Vec::new() })),
         ..elevated(ACCESS, Some(REFRESH))
     };
     let random = SeededRandom::default();

@@ -58,7 +58,7 @@ async fn every_kind_of_useless_token_has_its_answer() {
     use Expected::{Advised, Insufficient, Token as Passes};
     let spent = |session: &mut Session| {
         session.access_token = Token::new("");
-        session.grant = Some(Grant { asked: vec![], granted: vec![] });
+        session.grant = Some(Box::new(Grant { asked: vec![], granted: vec![] }));
     };
     let asks_too = |scope: &'static str| {
         move |session: &mut Session| {

@@ -23,7 +23,7 @@ pub async fn elevate(app: &TestApp, cookie: &str, granted: &[&str], acr: Option<
         let elevated = Session {
             access_token: Token::new("canary-elevated-token"),
             acr: acr.map(str::to_owned),
-            grant: Some(Grant { asked, granted }),
+            grant: Some(Box::new(Grant { asked, granted })),
             ..(*session.session).clone()
         };
         let kept = app.app.sessions.elevate(&policy, authority, &session, elevated).await.unwrap();

@@ -20,7 +20,7 @@ impl Api {
     /// With a session of alice.
     async fn new(takes_tokens: bool) -> Self {
         let shop = Shop::with(|policy| {
-            policy.bearer = takes_tokens.then(|| bearer(&["at+jwt"]));
+            policy.bearer = takes_tokens.then(|| Box::new(bearer(&["at+jwt"])));
         })
         .await;
         let mut browser = Browser::default();

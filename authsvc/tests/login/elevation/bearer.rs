@@ -9,7 +9,7 @@ use crate::idp::Reply;
 use crate::site::ORIGIN;
 
 async fn area() -> Area {
-    Area::with(|policy| policy.bearer = Some(super::bearer())).await
+    Area::with(|policy| policy.bearer = Some(Box::new(super::bearer()))).await
 }
 
 async fn ask(area: &Area, browser: &mut Browser, token: &str, target: &str) -> Answer {
@@ -160,7 +160,7 @@ async fn a_token_that_does_not_mediate_and_has_no_scope_of_the_authority_is_refu
 async fn a_token_that_has_the_scopes_itself_shows_its_own_permissions_where_it_may() {
     for own_tokens in [OwnTokens::Pass, OwnTokens::Refuse] {
         let area = Area::with(|policy| {
-            policy.bearer = Some(super::bearer());
+            policy.bearer = Some(Box::new(super::bearer()));
             policy.bearer.as_mut().unwrap().own_tokens = own_tokens;
         })
         .await;

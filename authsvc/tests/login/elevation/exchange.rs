@@ -186,7 +186,7 @@ async fn exchanged_tokens_lie_in_cookies_where_the_authority_wants_that() {
 #[tokio::test]
 async fn a_bearers_own_token_is_exchanged() {
     let area = Area::with(|policy| {
-        policy.bearer = Some(super::bearer());
+        policy.bearer = Some(Box::new(super::bearer()));
         policy.authorities[0].obtain = Obtain::TokenExchange;
     })
     .await;

@@ -224,13 +224,13 @@ async fn a_decision_point_that_is_down_is_503_and_never_a_guess() {
             cache_for: Duration::ZERO,
             allow_insecure: true,
         };
-        policy.open_fga = Some(CompiledOpenFga {
+        policy.open_fga = Some(Box::new(CompiledOpenFga {
             server,
             store_id: "01ARZ3NDEKTSV4RRFFQ69G5FAV".to_owned(),
             model_id: None,
             user_type: "user".to_owned(),
             consistency: Consistency::MinimizeLatency,
-        });
+        }));
         let object = vestibule_policy::template::Template::parse("document", "1", None);
         let object = object.unwrap_or_else(|_| panic!("it is a template"));
         let check = CompiledCheck::OpenFga { relation: "viewer".to_owned(), object };
@@ -272,7 +272,7 @@ async fn scripts_of_allowed_origins_are_answered_and_may_ask_first() {
     let other = "https://admin.example.com";
     let area = Area::with(|policy| {
         policy.cors_origins = vec![Origin::parse(other).unwrap()];
-        policy.bearer = Some(super::bearer());
+        policy.bearer = Some(Box::new(super::bearer()));
     })
     .await;
     let mut browser = area.logged_in().await;

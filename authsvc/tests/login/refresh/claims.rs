@@ -27,7 +27,7 @@ async fn log_in(checked: &Checked, names: &[&str]) -> String {
     let names = json!(names);
     checked
         .log_in_with("alice", |session| {
-            session.claims.insert("groups".to_owned(), names);
+            session.claims.insert("groups", names);
         })
         .await
 }
@@ -100,7 +100,7 @@ async fn what_a_new_id_token_leaves_out_of_the_login_stays_and_a_weaker_acr_coun
         .log_in_with("alice", |session| {
             session.acr = Some("gold".to_owned());
             for (name, value) in [("acr", json!("gold")), ("amr", json!(["otp"]))] {
-                session.claims.insert(name.to_owned(), value);
+                session.claims.insert(name, value);
             }
         })
         .await;

@@ -10,7 +10,7 @@ use vestibule_authsvc::cookies::Cookies;
 use vestibule_authsvc::policies::{LiveAuthority, LivePolicy};
 use vestibule_authsvc::random::SystemRandom;
 use vestibule_authsvc::session::elevation_cookies::{self, CookieRefresh};
-use vestibule_authsvc::session::{Grant, Session, StoreKey};
+use vestibule_authsvc::session::{Claims, Grant, Session, StoreKey};
 use vestibule_authsvc::token::Token;
 use vestibule_policy::model::{CompiledAuthority, CompiledScope, Obtain, TokenStorage};
 
@@ -76,15 +76,15 @@ impl Alice {
             refresh_token: Some(Token::new("alice.0")),
             tokens_issued_at: now,
             nonce: Some(Token::new(NONCE)),
-            claims: serde_json::Map::new(),
+            claims: Claims::new(),
             acr: None,
             auth_time: now,
             created_at: now,
             touched_at: now,
-            grant: Some(Grant {
+            grant: Some(Box::new(Grant {
                 asked: vec!["prod:read".to_owned(), "prod:write".to_owned()],
                 granted: vec!["prod:read".to_owned()],
-            }),
+            })),
         };
         alice.keep(&elevated);
         alice.checked.clock.advance(LIFETIME);

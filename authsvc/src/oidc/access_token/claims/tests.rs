@@ -27,7 +27,8 @@ fn keycloak() -> Value {
 fn judge(claims: &Value, typed: bool) -> Result<Read, String> {
     let audiences = ["https://api.example.com".to_owned(), "shop-api".to_owned()];
     let expected = Expected { issuer: ISSUER, audiences: &audiences, typed, now: NOW };
-    read(claims.as_object().unwrap(), &expected)
+    let claims: Claims = serde_json::from_value(claims.clone()).unwrap();
+    read(&claims, &expected)
 }
 
 fn with(mut claims: Value, name: &str, value: Value) -> Value {

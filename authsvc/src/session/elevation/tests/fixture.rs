@@ -94,7 +94,8 @@ pub fn identity(scopes: Option<Vec<String>>) -> Identity {
         claims: json!({"sub": "u-1", "email": "ada@example.com"})
             .as_object()
             .expect("an object")
-            .clone(),
+            .clone()
+            .into(),
         acr: None,
         auth_time: START,
     }
@@ -107,7 +108,7 @@ pub fn elevated(access_token: &str, refresh_token: Option<&str>) -> Session {
         claims: Claims::new(),
         access_token: Token::new(access_token),
         refresh_token: refresh_token.map(Token::new),
-        grant: Some(Grant { asked: scopes(&["read"]), granted: scopes(&["read"]) }),
+        grant: Some(Box::new(Grant { asked: scopes(&["read"]), granted: scopes(&["read"]) })),
         ..identity(None).into_session(None, START)
     }
 }
@@ -270,7 +271,7 @@ impl Fixture {
         let refresh_token = format!("refresh-{access_token}");
         let authority = self.authority(base);
         let scopes = vec![authority.compiled.scopes[0].name.clone()];
-        let grant = Some(Grant { asked: scopes.clone(), granted: scopes });
+        let grant = Some(Box::new(Grant { asked: scopes.clone(), granted: scopes }));
         let elevated = Session { grant, ..elevated(access_token, Some(&refresh_token)) };
         let kept = self.replicas[0].elevate(&self.policy, &authority, &self.session, elevated);
         kept.await.expect("is kept").expect("the session is there")

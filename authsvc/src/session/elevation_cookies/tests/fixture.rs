@@ -97,10 +97,10 @@ pub(crate) fn elevated(access: &str, refresh: Option<&str>) -> Session {
         auth_time: Timestamp(START.0 - 90),
         created_at: START,
         touched_at: START.plus(60),
-        grant: Some(Grant {
+        grant: Some(Box::new(Grant {
             asked: texts(&["read", "write", "stop"]),
             granted: texts(&["read", "stop"]),
-        }),
+        })),
     }
 }
 

@@ -123,7 +123,7 @@ proptest! {
         let token = Session {
             access_token_expires_at: expires_at,
             subject,
-            grant: Some(Grant { asked, granted }),
+            grant: Some(Box::new(Grant { asked, granted })),
             ..elevated(&access, refresh.as_deref())
         };
         let random = SeededRandom::default();

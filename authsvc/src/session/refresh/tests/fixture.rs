@@ -248,7 +248,7 @@ fn session(refresh_token: &str) -> Session {
         refresh_token: Some(Token::new(refresh_token)),
         tokens_issued_at: START,
         nonce: Some(Token::new("canary-nonce")),
-        claims: json!({"sub": "u-1"}).as_object().expect("an object").clone(),
+        claims: json!({"sub": "u-1"}).as_object().expect("an object").clone().into(),
         acr: None,
         auth_time: START,
         created_at: START,

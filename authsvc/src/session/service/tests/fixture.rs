@@ -169,7 +169,8 @@ pub(super) fn session(now: Timestamp) -> Session {
         claims: json!({"sub": "canary-subject", "email": "canary@example.com"})
             .as_object()
             .expect("an object")
-            .clone(),
+            .clone()
+            .into(),
         acr: Some("canary-acr".to_owned()),
         auth_time: now,
         created_at: now,
