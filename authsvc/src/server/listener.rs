@@ -112,7 +112,8 @@ impl Listener {
     ) -> Self {
         tracing::info!(%port, %addr, "listening");
         let (stop, stopped) = watch::channel(false);
-        let accepting = tokio::spawn(accept(listener, port, handler, limits, stopped));
+        let most = port.most_connections(open_files());
+        let accepting = tokio::spawn(accept(listener, port, most, handler, limits, stopped));
         Self { addr, port, stop, accepting }
     }
 
@@ -133,12 +134,12 @@ impl Listener {
 async fn accept(
     listener: TcpListener,
     port: Port,
+    most: usize,
     handler: impl Handler + Sync,
     limits: Limits,
     mut stopped: watch::Receiver<bool>,
 ) -> JoinSet<()> {
     let mut connections = JoinSet::new();
-    let most = port.most_connections(open_files());
     loop {
         let accepted = tokio::select! {
             biased;
@@ -169,5 +170,53 @@ async fn accept(
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::get;
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    /// So many that one more may be told that it is one too many.
+    const MOST: usize = 16;
+
+    /// The status of an answer, if there is one.
+    async fn status(stream: &mut TcpStream) -> Option<String> {
+        // Who is turned away may have been before it asks.
+        let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let mut line = [0; 12];
+        stream.read_exact(&mut line).await.ok()?;
+        Some(String::from_utf8_lossy(&line).into_owned())
+    }
+
+    #[tokio::test]
+    async fn a_connection_too_many_is_told_so_and_finds_room_later() {
+        let (listener, addr) = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let app = Router::new().route("/", get(|| async {}));
+        let accepting =
+            tokio::spawn(accept(listener, Port::Check, MOST, app, Limits::USUAL, stopped));
+        let connect = || async { TcpStream::connect(addr).await.unwrap() };
+        let mut served = Vec::new();
+        for _ in 0..MOST {
+            let mut stream = connect().await;
+            assert_eq!(status(&mut stream).await.as_deref(), Some("HTTP/1.1 200"));
+            served.push(stream);
+        }
+        let mut extra = connect().await;
+        assert_eq!(status(&mut extra).await.as_deref(), Some("HTTP/1.1 503"));
+        let mut rest = Vec::new();
+        extra.read_to_end(&mut rest).await.expect("its end");
+        assert!(rest.ends_with(b"connection: close\r\n\r\n"), "{rest:?}");
+        drop((extra, served));
+        let is_served = |status: Option<String>| status.as_deref() == Some("HTTP/1.1 200");
+        let found = async { while !is_served(status(&mut connect().await).await) {} };
+        tokio::time::timeout(Duration::from_secs(10), found).await.expect("there is room");
+        stop.send_replace(true);
+        drop(accepting.await);
     }
 }
