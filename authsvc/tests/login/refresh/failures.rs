@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use http::StatusCode;
 use http::header::{LOCATION, RETRY_AFTER};
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::{Checked, LIFETIME, NAVIGATION};
 use crate::idp::Reply;
@@ -89,6 +92,27 @@ async fn a_provider_that_does_not_answer_in_its_time_keeps_the_session() {
     let answer = checked.check(&cookie, "/api/x").await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(checked.session(&cookie).await.is_some());
+}
+
+#[tokio::test]
+async fn few_checks_wait_for_a_provider_that_hangs_and_the_others_are_told_at_once() {
+    let checked = Checked::new().await;
+    let cookie = checked.log_in("alice").await;
+    checked.rotation.gate(false);
+    checked.clock.advance(LIFETIME);
+    let (all, room) = (600, 512);
+    let mut checks: FuturesUnordered<_> =
+        (0..all).map(|_| checked.check(&cookie, "/api/x")).collect();
+    for _ in room..all {
+        let told = timeout(Duration::from_secs(4), checks.next()).await;
+        let answer = told.expect("long before the provider is given up").unwrap();
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    checked.rotation.gate(true);
+    while let Some(answer) = checks.next().await {
+        assert_eq!(answer.bearer(), Some("alice.1"));
+    }
+    assert_eq!(checked.rotation.redeemed().len(), 1);
 }
 
 #[tokio::test]
