@@ -33,22 +33,33 @@ use crate::session::store::StoreError;
 use decide::{Decision, Refusal};
 use elevated::Below;
 use gateway::Dialect;
-use grant::Identity;
+use grant::{AppHeaders, Identity};
 use request::CheckRequest;
 
 /// The outcome's label and the headers for the app, or why it does not pass.
-type Outcome = Result<(&'static str, HeaderMap), Refusal>;
+type Outcome = Result<(&'static str, AppHeaders), Refusal>;
+
+/// What the gateway is told.
+enum Answer {
+    Allow(AppHeaders),
+    Refusal(Response),
+}
 
 /// Answers `/check/{dialect}/{namespace}/{policy}`.
-pub async fn answer(app: &App, address: &Uri, headers: &HeaderMap) -> Response {
+pub async fn answer(app: &App, address: &Uri, headers: HeaderMap) -> Response {
     let started = Instant::now();
     let Some((dialect, namespace, name)) = named(address.path()) else {
         return gateway::bare(StatusCode::NOT_FOUND);
     };
-    let (outcome, reason, response) = match app.policies.find(namespace, name) {
-        Lookup::Live(policy) => answer_for(app, dialect, &policy, address.query(), headers).await,
-        Lookup::Refused => ("refused_policy", "", gateway::unavailable(dialect, "policy-refused")),
-        Lookup::Unknown => ("unknown_policy", "", gateway::unavailable(dialect, "policy-unknown")),
+    let unavailable = |kind| Answer::Refusal(gateway::unavailable(dialect, kind));
+    let (outcome, reason, answer) = match app.policies.find(namespace, name) {
+        Lookup::Live(policy) => answer_for(app, dialect, &policy, address.query(), &headers).await,
+        Lookup::Refused => ("refused_policy", "", unavailable("policy-refused")),
+        Lookup::Unknown => ("unknown_policy", "", unavailable("policy-unknown")),
+    };
+    let response = match answer {
+        Answer::Allow(granted) => gateway::allow(granted, headers),
+        Answer::Refusal(response) => gateway::in_map(headers, response),
     };
     app.metrics.check(dialect.name(), outcome, started.elapsed());
     tracing::debug!(
@@ -64,10 +75,16 @@ pub async fn answer(app: &App, address: &Uri, headers: &HeaderMap) -> Response {
 
 /// Dialect, namespace and policy of a check's address. None of them is ever percent-encoded.
 fn named(path: &str) -> Option<(Dialect, &str, &str)> {
-    let mut segments = path.strip_prefix("/check/")?.split('/');
-    let dialect = Dialect::from_name(segments.next()?)?;
-    let (namespace, name) = (segments.next()?, segments.next()?);
-    segments.next().is_none().then_some((dialect, namespace, name))
+    let (dialect, rest) = until_slash(path.strip_prefix("/check/")?)?;
+    let (namespace, name) = until_slash(rest)?;
+    let dialect = Dialect::from_name(dialect)?;
+    until_slash(name).is_none().then_some((dialect, namespace, name))
+}
+
+/// What is before and behind the first slash. Names are short: byte by byte is quickest.
+fn until_slash(text: &str) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|byte| byte == b'/')?;
+    Some((&text[..at], &text[at + 1..]))
 }
 
 /// The outcome's label, the reason of a 403, and the answer.
@@ -77,10 +94,10 @@ async fn answer_for(
     policy: &Arc<LivePolicy>,
     list: Option<&str>,
     headers: &HeaderMap,
-) -> (&'static str, &'static str, Response) {
+) -> (&'static str, &'static str, Answer) {
     let refused = |request: Option<&CheckRequest<'_>>, refusal: Refusal| {
         let (label, reason) = (refusal.label(), refusal.reason());
-        (label, reason, dialect.render_refusal(policy, request, refusal))
+        (label, reason, Answer::Refusal(dialect.render_refusal(policy, request, refusal)))
     };
     let read = header_list::refuse_copies(policy, list, headers);
     let request = match read.and_then(|()| dialect.parse(headers, policy)) {
@@ -88,7 +105,7 @@ async fn answer_for(
         Err(refusal) => return refused(None, refusal),
     };
     match evaluate(app, policy, &request).await {
-        Ok((label, response_headers)) => (label, "", gateway::allow(response_headers)),
+        Ok((label, granted)) => (label, "", Answer::Allow(granted)),
         Err(refusal) => refused(Some(&request), refusal),
     }
 }

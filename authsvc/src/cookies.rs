@@ -3,8 +3,8 @@
 //! Names are compared exactly (RFC 6265bis, 4.1.3): a look-alike in another case is never ours, and
 //! never reaches the app either. A name that occurs twice is no cookie at all.
 
-use http::HeaderMap;
-use http::header::COOKIE;
+use http::header::{COOKIE, ValueIter};
+use http::{HeaderMap, HeaderValue};
 
 /// The prefix of the login transaction cookies.
 pub const LOGIN_COOKIE_PREFIX: &str = "__Host-bff-login-";
@@ -29,30 +29,26 @@ impl<'a> Cookies<'a> {
         Self { headers }
     }
 
-    /// Names and values. Text that is no pair is dropped.
-    fn pairs(self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.headers
-            .get_all(COOKIE)
-            .into_iter()
-            .flat_map(|field| field.as_bytes().split(|byte| *byte == b';'))
-            // One odd cookie of another app must not cost the rest.
-            .filter_map(|pair| std::str::from_utf8(pair).ok()?.split_once('='))
-            .map(|(name, value)| (trim(name), trim(value)))
+    /// Names and values, trimmed. What is no pair is dropped.
+    fn pairs(self) -> Pairs<'a> {
+        Pairs { fields: self.headers.get_all(COOKIE).iter(), rest: b"" }
     }
 
     /// The value of the one cookie of this name; `None` where there is none or more than one.
     #[must_use]
     pub fn one(&self, name: &str) -> Option<&'a str> {
-        let mut found = self.pairs().filter(|(n, _)| *n == name);
+        let of_name = self.pairs().filter(|(own, _)| *own == name.as_bytes());
+        let mut found = of_name.filter_map(|(_, value)| text(value));
         match (found.next(), found.next()) {
-            (Some((_, value)), None) => Some(value),
+            (Some(value), None) => Some(value),
             _ => None,
         }
     }
 
     /// The names that begin with `prefix`.
     pub fn names_with_prefix(&self, prefix: &str) -> impl Iterator<Item = &'a str> {
-        self.pairs().map(|(name, _)| name).filter(move |name| name.starts_with(prefix))
+        let names = self.pairs().filter_map(|(name, _)| text(name));
+        names.filter(move |name| name.starts_with(prefix))
     }
 
     /// The `Cookie` header for the app: all but the session cookie and those of logins and elevated
@@ -61,6 +57,8 @@ impl<'a> Cookies<'a> {
     pub fn without_ours(&self, session_cookie: &str) -> String {
         let mut rest = String::new();
         for (name, value) in self.pairs().filter(|(name, _)| !is_ours(name, session_cookie)) {
+            // One odd cookie of another app must not cost the rest.
+            let (Some(name), Some(value)) = (text(name), text(value)) else { continue };
             if !rest.is_empty() {
                 rest.push_str("; ");
             }
@@ -72,18 +70,57 @@ impl<'a> Cookies<'a> {
     }
 }
 
+/// The pairs of some `Cookie` fields, as bytes: most are looked at by their names alone.
+struct Pairs<'a> {
+    fields: ValueIter<'a, HeaderValue>,
+    /// What is left of a field.
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if self.rest.is_empty() {
+                self.rest = self.fields.next()?.as_bytes();
+            }
+            let (pair, rest) = split_at(self.rest, b';').unwrap_or((self.rest, b""));
+            self.rest = rest;
+            if let Some((name, value)) = split_at(pair, b'=') {
+                return Some((trim(name), trim(value)));
+            }
+        }
+    }
+}
+
+/// What is before and behind the first such byte.
+fn split_at(bytes: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
+    let place = memchr::memchr(byte, bytes)?;
+    Some((&bytes[..place], &bytes[place + 1..]))
+}
+
+fn text(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
+}
+
 /// Whether a cookie is one that no app sees.
-fn is_ours(name: &str, session_cookie: &str) -> bool {
+fn is_ours(name: &[u8], session_cookie: &str) -> bool {
     let begins = |prefix: &str| {
-        name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        let start = name.get(..prefix.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
     };
-    name.eq_ignore_ascii_case(session_cookie) || OUR_PREFIXES.iter().any(|prefix| begins(prefix))
+    name.eq_ignore_ascii_case(session_cookie.as_bytes())
+        || OUR_PREFIXES.iter().any(|prefix| begins(prefix))
 }
 
 /// Takes off what browsers take off, and no more: a name behind another space, such as U+2003, is
 /// no `__Host-` name to a browser, so any sibling host could set it.
-fn trim(text: &str) -> &str {
-    text.trim_matches([' ', '\t'])
+fn trim(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
 }
 
 #[cfg(test)]
@@ -104,7 +141,7 @@ mod tests {
     }
 
     fn cookies(field: &[u8]) -> Browser {
-        let value = http::HeaderValue::from_bytes(field).unwrap();
+        let value = HeaderValue::from_bytes(field).unwrap();
         Browser(HeaderMap::from_iter([(COOKIE, value)]))
     }
 

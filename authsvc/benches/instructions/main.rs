@@ -22,7 +22,8 @@ use std::hint::black_box;
 
 use gungraun::prelude::*;
 use gungraun::{Callgrind, library_benchmark, library_benchmark_group, main};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
+use vestibule_authsvc::check::grant::AppHeaders;
 use vestibule_authsvc::policies::Lookup;
 
 use edit::Edit;
@@ -56,7 +57,7 @@ fn session_open(cold: Cold) -> Cold {
 // The headers for the app.
 #[library_benchmark(setup = Granted::new)]
 #[bench::of_2(())]
-fn header_build(granted: Granted) -> (Granted, HeaderMap) {
+fn header_build(granted: Granted) -> (Granted, AppHeaders) {
     let headers = granted.headers();
     (granted, black_box(headers))
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use vestibule_authsvc::check::gateway::Dialect;
-use vestibule_authsvc::check::grant::{self, Identity};
+use vestibule_authsvc::check::grant::{self, AppHeaders, Identity};
 use vestibule_authsvc::check::request::CheckRequest;
 use vestibule_authsvc::clock::ManualClock;
 use vestibule_authsvc::endpoints::current_session;
@@ -151,7 +151,7 @@ impl Granted {
         granted
     }
 
-    pub fn headers(&self) -> HeaderMap {
+    pub fn headers(&self) -> AppHeaders {
         let Self { policy, request, session } = self;
         let rule = policy.rule_for("GET", &request.target).unwrap();
         let identity = Some(Identity::Session(session));

@@ -140,18 +140,17 @@ impl Expression {
     /// See [`EvaluationError`]; the request must be refused, since a changed value could be
     /// somebody else's.
     pub fn evaluate_string<'c>(&self, claims: &'c Claims) -> Result<Cow<'c, str>, EvaluationError> {
-        if let Some(claim) = &self.0.claim
-            && self.0.needs.weigh_at_most(claims, self.0.max_weight)
-        {
-            match claims.get(claim) {
-                None => return Ok(Cow::Borrowed("")),
-                Some(Value::String(text)) => return checked_text(text).map(Cow::Borrowed),
-                Some(Value::Array(elements)) if elements.iter().all(Value::is_string) => {
+        if let Some(claim) = &self.0.claim {
+            let Some(value) = claims.get(claim) else { return Ok(Cow::Borrowed("")) };
+            match value {
+                _ if !claims::weighs_at_most(claim, value, self.0.max_weight) => {}
+                Value::String(text) => return checked_text(text).map(Cow::Borrowed),
+                Value::Array(elements) if elements.iter().all(Value::is_string) => {
                     let texts = elements.iter().filter_map(Value::as_str);
                     return joined(texts.map(|text| checked_text(text).map(Cow::Borrowed)))
                         .map(Cow::Owned);
                 }
-                Some(_) => {}
+                _ => {}
             }
         }
         let value = match self.evaluate(claims) {
@@ -305,16 +304,12 @@ fn plain_text(value: &CelValue) -> Result<String, EvaluationError> {
 }
 
 fn checked_text(text: &str) -> Result<&str, EvaluationError> {
-    // Most are ASCII, which needs no decoding.
-    let has_control = if text.is_ascii() {
-        text.bytes().any(|byte| byte.is_ascii_control())
-    } else {
-        text.chars().any(char::is_control)
-    };
-    if has_control || text.starts_with(' ') || text.ends_with(' ') {
+    // All of it, without stopping: that is several bytes at a time.
+    let odd = text.bytes().fold(false, |odd, byte| odd | !matches!(byte, b' '..=b'~'));
+    if (odd && text.chars().any(char::is_control)) || text.starts_with(' ') || text.ends_with(' ') {
         return Err(EvaluationError::Unprintable);
     }
-    if !text.is_ascii() {
+    if odd {
         return Err(EvaluationError::NotAscii);
     }
     Ok(text)

@@ -168,5 +168,12 @@ fn comparable(key: &RouteKey) -> &str {
 
 /// `/a/b` is `a`, `b`; `/a/` is `a` and an empty segment; the empty text has none.
 fn segments(path: &str) -> impl Iterator<Item = &str> {
-    path.strip_prefix('/').into_iter().flat_map(|path| path.split('/'))
+    let mut rest = path.strip_prefix('/');
+    std::iter::from_fn(move || {
+        let text = rest?;
+        // Segments are short: a search that looks at several bytes at a time costs more.
+        let slash = text.bytes().position(|byte| byte == b'/');
+        rest = slash.map(|at| &text[at + 1..]);
+        Some(slash.map_or(text, |at| &text[..at]))
+    })
 }

@@ -185,8 +185,8 @@ impl Exceptions {
 /// # Errors
 /// See [`PathError`].
 pub fn parse_target<'a>(target: &'a str, exceptions: &Exceptions) -> Result<Target<'a>, PathError> {
-    let (path, query) = match target.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
+    let (path, query) = match target.bytes().position(|byte| byte == b'?') {
+        Some(at) => (&target[..at], Some(&target[at + 1..])),
         None => (target, None),
     };
     if path.len() > MAX_PATH || query.is_some_and(|query| query.len() > MAX_QUERY) {
@@ -195,14 +195,16 @@ pub fn parse_target<'a>(target: &'a str, exceptions: &Exceptions) -> Result<Targ
     if !path.starts_with('/') {
         return Err(PathError::NotOriginForm);
     }
-    if target.contains('#') {
+    let in_path = Marks::of(path);
+    let in_target = in_path | query.map_or(0, Marks::of);
+    if in_target & Marks::FRAGMENT != 0 {
         return Err(PathError::Fragment);
     }
     // Printable ASCII, of both parts: a space or a line break would end them in a request line.
-    if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if in_target & Marks::RAW != 0 {
         return Err(PathError::RawByte);
     }
-    let spelled = spelled_form(path)?;
+    let spelled = spelled_form(path, in_path)?;
     check_segments(&spelled.text)?;
     let admitted = exceptions.for_path(&spelled.text);
     if (spelled.slash && !admitted.slash) || (spelled.percent && !admitted.percent) {
@@ -219,6 +221,37 @@ pub fn parse_target<'a>(target: &'a str, exceptions: &Exceptions) -> Result<Targ
     Ok(Target { path: CanonicalPath(spelled.text), decoded, query, raw: target })
 }
 
+/// What kinds of bytes a text has, found in one pass: every check has a target.
+struct Marks;
+
+impl Marks {
+    const FRAGMENT: u8 = 1;
+    const RAW: u8 = 2;
+    const SEMICOLON: u8 = 4;
+    const PERCENT: u8 = 8;
+    const BACKSLASH: u8 = 16;
+
+    const OF_BYTES: [u8; 256] = {
+        let mut marks = [Self::RAW; 256];
+        let mut byte = b'!';
+        while byte <= b'~' {
+            marks[byte as usize] = match byte {
+                b'#' => Self::FRAGMENT,
+                b';' => Self::SEMICOLON,
+                b'%' => Self::PERCENT,
+                b'\\' => Self::BACKSLASH,
+                _ => 0,
+            };
+            byte += 1;
+        }
+        marks
+    };
+
+    fn of(text: &str) -> u8 {
+        text.bytes().fold(0, |marks, byte| marks | Self::OF_BYTES[usize::from(byte)])
+    }
+}
+
 struct Spelled<'a> {
     text: Cow<'a, str>,
     slash: bool,
@@ -228,10 +261,10 @@ struct Spelled<'a> {
 
 /// Decodes what may be decoded in every canonical path and keeps `%2F` and `%25`, so that each
 /// path has one form. No delimiter can appear by decoding, and no `%` but those two.
-fn spelled_form(path: &str) -> Result<Spelled<'_>, PathError> {
-    let semicolon = path.contains(';');
-    if !path.contains('%') {
-        if path.contains('\\') {
+fn spelled_form(path: &str, marks: u8) -> Result<Spelled<'_>, PathError> {
+    let semicolon = marks & Marks::SEMICOLON != 0;
+    if marks & Marks::PERCENT == 0 {
+        if marks & Marks::BACKSLASH != 0 {
             return Err(PathError::Backslash);
         }
         return Ok(Spelled { text: path.into(), slash: false, percent: false, semicolon });

@@ -13,6 +13,7 @@ use http::{HeaderMap, Method, StatusCode};
 use vestibule_policy::path::parse_target;
 
 use super::decide::Refusal;
+use super::grant::AppHeaders;
 use super::request::CheckRequest;
 use crate::caller::Authorization;
 use crate::challenge::{Challenge, metadata_url};
@@ -39,6 +40,17 @@ const COMMON: [&str; 15] = [
     "upgrade",
     "x-moz",
 ];
+
+/// The bytes that may be folded into `-`. A table, as every name of every check is looked at.
+const ODD: [bool; 256] = {
+    let mut odd = [true; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        odd[byte as usize] = !byte.is_ascii_alphanumeric() && byte != b'-';
+        byte += 1;
+    }
+    odd
+};
 
 static HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
@@ -127,8 +139,7 @@ impl Dialect {
         };
         for name in headers.keys() {
             let name = name.as_str();
-            let odd = |b: u8| !b.is_ascii_alphanumeric() && b != b'-';
-            if name.bytes().any(odd) {
+            if name.bytes().any(|byte| ODD[usize::from(byte)]) {
                 let folded: String =
                     name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
                 if ours(&folded) {
@@ -180,12 +191,28 @@ fn method(text: &str) -> Result<Method, Refusal> {
 }
 
 /// 200 with an empty body: anything else, 204 too, is no allow somewhere, and a body makes nginx
-/// close the connection.
+/// close the connection. The headers are put into the map `of_request`, as [`in_map`] says.
 #[must_use]
-pub fn allow(headers: HeaderMap) -> Response {
+pub fn allow(headers: AppHeaders, of_request: HeaderMap) -> Response {
+    let mut map = of_request;
+    map.clear();
+    for (name, value) in headers {
+        map.insert(name, value);
+    }
+    map.insert(CACHE_CONTROL, NO_STORE);
     let mut response = Response::new(Body::empty());
-    *response.headers_mut() = headers;
-    response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+    *response.headers_mut() = map;
+    response
+}
+
+/// The response with its headers in the map that those of the request came in, which are forgotten. The
+/// connection's next request is read into the map that its last answer had: so it need not grow.
+#[must_use]
+pub fn in_map(of_request: HeaderMap, mut response: Response) -> Response {
+    let mut map = of_request;
+    map.clear();
+    map.extend(std::mem::take(response.headers_mut()));
+    *response.headers_mut() = map;
     response
 }
 
@@ -268,5 +295,41 @@ fn see_other(location: &str) -> Response {
                 .into_response()
         }
         Err(_) => bare(StatusCode::FORBIDDEN),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::{AUTHORIZATION, COOKIE, SET_COOKIE, WWW_AUTHENTICATE};
+
+    use super::*;
+
+    /// What a request brought, one name twice.
+    fn brought() -> HeaderMap {
+        let names = [AUTHORIZATION, COOKIE, COOKIE, WWW_AUTHENTICATE, SET_COOKIE];
+        let mut map = HeaderMap::new();
+        for name in names {
+            map.append(name, HeaderValue::from_static("canary"));
+        }
+        map
+    }
+
+    #[test]
+    fn an_answer_in_the_map_of_its_request_has_nothing_of_that() {
+        let mut refusal = bare(StatusCode::UNAUTHORIZED);
+        for value in ["Bearer a", "Bearer b"] {
+            let value = HeaderValue::from_static(value);
+            refusal.headers_mut().append(WWW_AUTHENTICATE, value);
+        }
+        let expected = refusal.headers().clone();
+        let answer = in_map(brought(), refusal);
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(*answer.headers(), expected);
+
+        let value = HeaderValue::from_static("alice");
+        let answer = allow(vec![(HeaderName::from_static("x-user"), value)], brought());
+        assert_eq!(answer.headers()["x-user"], "alice");
+        assert_eq!(answer.headers()[CACHE_CONTROL], "no-store");
+        assert_eq!(answer.headers().len(), 2);
     }
 }

@@ -3,8 +3,7 @@
 //! Every header that the policy names is always there, empty where it has no value, so that a
 //! client's copy cannot survive at any gateway.
 
-use http::HeaderMap;
-use http::header::{AUTHORIZATION, COOKIE, HeaderValue};
+use http::header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue};
 use vestibule_policy::model::{CompiledRoute, UpstreamAuthorization};
 
 use super::decide::Refusal;
@@ -15,6 +14,9 @@ use crate::session::{Claims, Session};
 use crate::token::Token;
 
 const EMPTY: HeaderValue = HeaderValue::from_static("");
+
+/// The headers of an allow. Of several with one name the last counts.
+pub type AppHeaders = Vec<(HeaderName, HeaderValue)>;
 
 /// Whose identity goes to the app.
 #[derive(Clone, Copy)]
@@ -41,32 +43,31 @@ pub fn headers(
     request: &CheckRequest<'_>,
     identity: Option<Identity<'_>>,
     now: Timestamp,
-) -> Result<HeaderMap, Refusal> {
-    let names = policy.upstream_header_names();
-    // These, `Authorization`, `Cookie`, and those that the server adds.
-    let mut headers = HeaderMap::with_capacity(names.len() + 5);
-    for name in names {
-        headers.insert(name, EMPTY);
-    }
-    headers.insert(AUTHORIZATION, EMPTY);
-    let rest = request.cookies.without_ours(&policy.compiled.session.cookie_name);
-    headers.insert(COOKIE, value(rest)?);
-    if let Some(identity) = identity {
-        let (authorization, claims) = match identity {
-            Identity::Session(session) => {
-                (authorization(policy, &rule, request, session, now)?, &session.claims)
-            }
-            Identity::Below { claims, token } => (bearer(token)?, claims),
-        };
-        headers.insert(AUTHORIZATION, authorization);
-        for (name, header) in rule.header_names.iter().zip(&rule.upstream.headers) {
-            let text = header
-                .value
-                .evaluate_string(claims)
-                .map_err(|_| Refusal::Forbidden("header_value"))?;
-            headers.insert(name, value(text.into_owned())?);
+) -> Result<AppHeaders, Refusal> {
+    let (authorization, claims) = match identity {
+        None => (EMPTY, None),
+        Some(Identity::Session(session)) => {
+            (authorization(policy, &rule, request, session, now)?, Some(&session.claims))
         }
+        Some(Identity::Below { claims, token }) => (bearer(token)?, Some(claims)),
+    };
+    let rest = request.cookies.without_ours(&policy.compiled.session.cookie_name);
+    let names = policy.upstream_header_names();
+    let mut headers = AppHeaders::with_capacity(names.len() + 2);
+    for name in names {
+        let set = rule.header_names.iter().position(|own| own == name);
+        let header = set.and_then(|at| rule.upstream.headers.get(at));
+        let value = match header.zip(claims) {
+            Some((header, claims)) => {
+                let text = header.value.evaluate_string(claims);
+                value(text.map_err(|_| Refusal::Forbidden("header_value"))?.into_owned())?
+            }
+            None => EMPTY,
+        };
+        headers.push((name.clone(), value));
     }
+    headers.push((AUTHORIZATION, authorization));
+    headers.push((COOKIE, value(rest)?));
     Ok(headers)
 }
 

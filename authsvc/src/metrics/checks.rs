@@ -48,6 +48,12 @@ struct Dialect {
     outcomes: [(&'static str, Counter); OUTCOMES.len()],
 }
 
+impl Dialect {
+    fn counter(&self, outcome: &str) -> Option<&Counter> {
+        self.outcomes.iter().find(|(name, _)| *name == outcome).map(|(_, counter)| counter)
+    }
+}
+
 impl Checks {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let counts: Family<Labels<2>, Counter> = Family::default();
@@ -78,9 +84,8 @@ impl Checks {
             Some(known) => known.latency.observe(seconds),
             None => self.latency.get_or_create(&[("dialect", dialect)]).observe(seconds),
         }
-        let mut counters = known.iter().flat_map(|known| &known.outcomes);
-        match counters.find(|(name, _)| *name == outcome) {
-            Some((_, count)) => count.inc(),
+        match known.and_then(|known| known.counter(outcome)) {
+            Some(count) => count.inc(),
             None => self.counts.get_or_create(&[("dialect", dialect), ("outcome", outcome)]).inc(),
         };
     }

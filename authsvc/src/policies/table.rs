@@ -4,11 +4,11 @@
 //! not cost work for all of them. A copy shares all shards with its original; only those that a change
 //! touches are made anew. It must not know what its rows mean.
 
-use std::hash::{BuildHasher as _, Hash, RandomState};
+use std::hash::{BuildHasher as _, Hash};
 use std::sync::Arc;
 
-use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 /// How many shards there are. A change copies as many pointers, and the rows of one shard: at ten
 /// thousand rows about eighty.
@@ -32,7 +32,8 @@ pub(super) trait Row: Clone {
 #[derive(Clone)]
 pub(super) struct Table<R> {
     shards: Box<[Arc<HashTable<R>>]>,
-    hasher: RandomState,
+    /// Seeded at random. Only who writes policies brings keys that stay, so it need not be a hard one.
+    hasher: DefaultHashBuilder,
     rows: usize,
 }
 
@@ -40,7 +41,7 @@ impl<R> Default for Table<R> {
     fn default() -> Self {
         let empty = Arc::new(HashTable::new());
         let shards = (0..SHARDS).map(|_| Arc::clone(&empty)).collect();
-        Self { shards, hasher: RandomState::new(), rows: 0 }
+        Self { shards, hasher: DefaultHashBuilder::default(), rows: 0 }
     }
 }
 

@@ -14,7 +14,7 @@ use axum::response::Response;
 use futures_util::FutureExt as _;
 use http::header::CONNECTION;
 use http::request::Parts;
-use http::{HeaderValue, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
@@ -61,16 +61,16 @@ impl CheckPort {
     /// Answers one check. The body is not read.
     pub async fn answer<B>(&self, request: Request<B>) -> Response {
         let inner = &*self.0;
-        let (parts, _) = request.into_parts();
+        let (Parts { method, uri, headers, .. }, _) = request.into_parts();
         let mut response = if !inner.app.overload.admits_check() {
             Overload::refuse_check()
         } else if inner.traced {
-            let span = request_span(Port::Check, &parts.method, &parts.headers);
-            let response = inner.bounded(&parts).instrument(span.clone()).await;
+            let span = request_span(Port::Check, &method, &headers);
+            let response = inner.bounded(&uri, headers).instrument(span.clone()).await;
             span.record("status", response.status().as_u16());
             response
         } else {
-            inner.bounded(&parts).await
+            inner.bounded(&uri, headers).await
         };
         if *inner.draining.borrow() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -81,8 +81,8 @@ impl CheckPort {
 
 impl Inner {
     /// Within the time, and with an end for defects.
-    async fn bounded(&self, parts: &Parts) -> Response {
-        let answer = check::answer(&self.app, &parts.uri, &parts.headers);
+    async fn bounded(&self, address: &Uri, headers: HeaderMap) -> Response {
+        let answer = check::answer(&self.app, address, headers);
         let mut answer = pin!(AssertUnwindSafe(answer).catch_unwind());
         // Most never wait, and need no timer.
         let first = poll_fn(|context| Poll::Ready(answer.as_mut().poll(context))).await;

@@ -25,6 +25,16 @@ pub(super) enum Needs {
     Only(BTreeSet<String>),
 }
 
+/// Whether one claim, where nothing else is needed, weighs at most `limit`.
+pub(super) fn weighs_at_most(name: &str, value: &Value, limit: u64) -> bool {
+    let mut left = limit;
+    take(&mut left, 1) && weighs(name, value, &mut left)
+}
+
+fn weighs(name: &str, value: &Value, left: &mut u64) -> bool {
+    take(left, text_weight(name)) && weigh(value, MAX_DEPTH, left)
+}
+
 impl Needs {
     /// Whether what is needed of the claims weighs at most `limit`; stops where it does not.
     pub(super) fn weigh_at_most(&self, claims: &Claims, limit: u64) -> bool {
@@ -32,9 +42,7 @@ impl Needs {
         if !take(&mut left, 1) {
             return false;
         }
-        let weighs = |(name, value): (&str, &Value)| {
-            take(&mut left, text_weight(name)) && weigh(value, MAX_DEPTH, &mut left)
-        };
+        let weighs = |(name, value): (&str, &Value)| weighs(name, value, &mut left);
         match self {
             Self::All => claims.iter().all(weighs),
             Self::Only(names) => {

@@ -21,7 +21,7 @@ pub(super) fn read(headers: &HeaderMap) -> Result<Stated<'_>, Refusal> {
         .strip_prefix("https://")
         .or_else(|| url.strip_prefix("http://"))
         .ok_or(Refusal::Forbidden("header"))?;
-    let slash = rest.find('/').ok_or(Refusal::Forbidden("path"))?;
+    let slash = rest.bytes().position(|byte| byte == b'/').ok_or(Refusal::Forbidden("path"))?;
     let (host, target) = rest.split_at(slash);
     Ok(Stated { method: stated(headers, method)?, host, target })
 }
