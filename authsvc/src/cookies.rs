@@ -47,8 +47,8 @@ impl<'a> Cookies<'a> {
 
     /// The names that begin with `prefix`.
     pub fn names_with_prefix(&self, prefix: &str) -> impl Iterator<Item = &'a str> {
-        let names = self.pairs().filter_map(|(name, _)| text(name));
-        names.filter(move |name| name.starts_with(prefix))
+        let texts = self.pairs().filter_map(|(name, value)| Some((text(name)?, text(value)?)));
+        texts.map(|(name, _)| name).filter(move |name| name.starts_with(prefix))
     }
 
     /// The `Cookie` header for the app: all but the session cookie and those of logins and elevated
@@ -160,6 +160,11 @@ mod tests {
         let mixed = cookies(b"odd=\xe4; __Host-bff=x; theme=dark");
         assert_eq!(mixed.one("__Host-bff"), Some("x"));
         assert_eq!(mixed.without_ours("__Host-bff"), "theme=dark");
+        let field = b"__Host-bff-login-a=\xe4; __Host-bff-login-b=x; __Host-bff=\xe4; __Host-bff=y";
+        let mixed = cookies(field);
+        let names: Vec<_> =
+            Cookies::from_headers(&mixed.0).names_with_prefix(LOGIN_COOKIE_PREFIX).collect();
+        assert_eq!((names, mixed.one("__Host-bff")), (vec!["__Host-bff-login-b"], Some("y")));
     }
 
     #[test]
