@@ -77,6 +77,13 @@ impl Claims {
         self.0.iter().map(|(name, value)| (&**name, value))
     }
 
+    /// Those of these names.
+    #[must_use]
+    pub fn only(&self, names: &[String]) -> Self {
+        let known = names.iter().filter_map(|name| self.get_key_value(name));
+        known.map(|(name, value)| (name, value.clone())).collect()
+    }
+
     /// Sets a claim. It takes as long as there are claims.
     pub fn insert(&mut self, name: impl Into<Box<str>>, value: Value) {
         let mut claims = std::mem::take(&mut self.0).into_vec();

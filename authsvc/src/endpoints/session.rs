@@ -36,10 +36,9 @@ struct WhoAmI<'a> {
 impl<'a> WhoAmI<'a> {
     fn of(session: &'a Session, policy: &CompiledSession, now: Timestamp) -> Self {
         let end = session.created_at.plus(policy.absolute_timeout);
-        let listed = policy.claims.iter().filter_map(|name| session.claims.get_key_value(name));
         Self {
             subject: &session.subject,
-            claims: listed.map(|(name, value)| (name, value.clone())).collect(),
+            claims: session.claims.only(&policy.claims),
             expires_in: end.since(now),
             idle_expires_in: idle_end(session, policy).since(now),
         }

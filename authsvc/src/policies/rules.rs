@@ -102,6 +102,4 @@ impl Common for Rules {
         static IN_USE: InUse<Rules> = InUse::new();
         &IN_USE
     }
-
-    fn shrink(&mut self) {}
 }

@@ -20,8 +20,6 @@ impl Common for CompiledProvider {
         static IN_USE: InUse<CompiledProvider> = InUse::new();
         &IN_USE
     }
-
-    fn shrink(&mut self) {}
 }
 
 impl Common for CompiledLogin {

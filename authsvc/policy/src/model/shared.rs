@@ -21,7 +21,7 @@ pub trait Common: Clone + Eq + Hash + Send + Sync + 'static {
     fn in_use() -> &'static InUse<Self>;
 
     /// Gives back memory that it was read with and has no use for.
-    fn shrink(&mut self);
+    fn shrink(&mut self) {}
 }
 
 /// All of one kind that are in use.

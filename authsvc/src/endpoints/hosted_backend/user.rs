@@ -91,9 +91,7 @@ async fn refreshed(app: &App, site: &Site, headers: &HeaderMap) -> Result<Refres
 
 /// The subject, and the claims that the policy shows to scripts.
 fn user_info(site: &Site, session: &Session) -> Claims {
-    let shown = site.policy.compiled.session.claims.iter();
-    let shown = shown.filter_map(|name| session.claims.get_key_value(name));
-    let mut claims: Claims = shown.map(|(name, value)| (name, value.clone())).collect();
+    let mut claims = session.claims.only(&site.policy.compiled.session.claims);
     claims.insert("sub", session.subject.clone().into());
     claims
 }

@@ -229,13 +229,18 @@ fn t053_a_secret_says_nothing_of_another_policy() {
     assert_eq!(load.problems, 1);
 }
 
-#[tokio::test]
-async fn an_edit_is_told_at_once_and_an_error_of_the_api_server_changes_nothing() {
+/// A source, and what tells it of events.
+fn following() -> (mpsc::UnboundedSender<Result<Event<Secret>, watcher::Error>>, KubernetesSource) {
     let (events, received) = mpsc::unbounded_channel();
     let next = |mut events: mpsc::UnboundedReceiver<_>| async {
         events.recv().await.map(|event| (event, events))
     };
-    let mut source = KubernetesSource::follow(OURS.to_owned(), stream::unfold(received, next));
+    (events, KubernetesSource::follow(OURS.to_owned(), stream::unfold(received, next)))
+}
+
+#[tokio::test]
+async fn an_edit_is_told_at_once_and_an_error_of_the_api_server_changes_nothing() {
+    let (events, mut source) = following();
     let send = |event| events.send(event).unwrap();
     send(Ok(Event::Init));
     for index in 0..1000 {
@@ -257,11 +262,7 @@ async fn an_edit_is_told_at_once_and_an_error_of_the_api_server_changes_nothing(
 
 #[tokio::test]
 async fn what_could_not_be_installed_is_said_again_with_all_else_and_nothing_older_after_it() {
-    let (events, received) = mpsc::unbounded_channel();
-    let next = |mut events: mpsc::UnboundedReceiver<_>| async {
-        events.recv().await.map(|event| (event, events))
-    };
-    let mut source = KubernetesSource::follow(OURS.to_owned(), stream::unfold(received, next));
+    let (events, mut source) = following();
     let send = |event| events.send(Ok(event)).unwrap();
     let list = [Event::Init, Event::InitApply(live("a", 1, "/bff")), Event::InitDone];
     list.into_iter().for_each(send);
