@@ -233,6 +233,9 @@ impl Resolve for GuardedResolver {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
     use super::*;
 
     #[test]
@@ -269,6 +272,27 @@ mod tests {
         assert!(GuardedResolver { allow_loopback: false }.resolve(name()).await.is_err());
         let mut found = GuardedResolver { allow_loopback: true }.resolve(name()).await.unwrap();
         assert!(found.next().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_nobody_uses_is_let_go() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let rules = UrlRules::for_server(&url, true).unwrap();
+        let client = HttpClient::new(None, Duration::from_secs(5), rules).unwrap();
+        let request = Request::get(&url).body(Vec::new()).unwrap();
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = [0; 4096];
+            assert!(stream.read(&mut asked).await.unwrap() > 0);
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+            stream
+        };
+        let (mut stream, answer) = tokio::join!(serve, client.call(request));
+        assert_eq!(answer.unwrap().status(), 204);
+        // It is looked for at the end of that time, and at most as long after it again.
+        let end = tokio::time::timeout(KEEP_UNUSED * 4, stream.read(&mut [0])).await;
+        assert_eq!(end.expect("long before the 90 s of the library").unwrap(), 0);
     }
 
     #[test]

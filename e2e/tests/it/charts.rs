@@ -63,6 +63,26 @@ fn t109_the_rights_are_those_of_the_snapshot() {
 }
 
 #[test]
+fn clients_are_told_apart_only_where_a_header_says_who_they_are() {
+    let flags = |name: &str| -> Vec<String> {
+        let text = rendered(&values(name));
+        let lines = text.lines().map(|line| line.trim().trim_start_matches("- "));
+        let ours = ["--logins", "--client-address"];
+        let of_logins = lines.filter(|line| ours.iter().any(|flag| line.starts_with(flag)));
+        of_logins.map(str::to_owned).collect()
+    };
+    assert_eq!(flags("trial"), ["--logins-per-policy=3000"]);
+    assert_eq!(
+        flags("production"),
+        [
+            "--logins-per-policy=1000000",
+            "--client-address-header=X-Real-IP",
+            "--logins-per-client=30"
+        ]
+    );
+}
+
+#[test]
 fn t114_with_a_scope_nothing_has_rights_on_the_secrets_of_the_cluster() {
     let text = rendered(&values("scoped"));
     let cluster_wide =
@@ -79,6 +99,7 @@ fn wrong_values_are_refused_by_their_name() {
         ("ingressClasses.nginx.controller=k8s.io/ingress-nginx", "servedBy"),
         ("authsvc.replicas=many", "replicas"),
         ("logFormat=xml", "logFormat"),
+        ("authsvc.logins.clientAddressHeader=a b", "clientAddressHeader"),
         ("nothing=1", "nothing"),
         ("admission.exclusiveHosts=maybe", "exclusiveHosts"),
         ("image.tag=latest", "tag"),
