@@ -2,6 +2,8 @@
 //!
 //! It must not decide what is logged; and what is logged never holds a token, code, cookie or secret.
 
+mod repeats;
+
 use std::io::IsTerminal as _;
 use std::pin::pin;
 use std::task::Poll;
@@ -11,12 +13,13 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
 use tokio::runtime::Handle;
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::{FilterExt as _, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::settings::{LogFormat, SettingsError};
+use repeats::Repeats;
 
 /// Spans and events of our own crates begin with this.
 const OURS: &str = "vestibule";
@@ -32,6 +35,7 @@ const ENDPOINT_VARIABLES: [&str; 2] =
 /// What must be told before the process ends.
 pub struct Telemetry {
     traces: Option<SdkTracerProvider>,
+    repeats: Repeats,
 }
 
 /// Whether the environment asks for traces.
@@ -69,16 +73,27 @@ pub fn init(format: LogFormat) -> Result<Telemetry, SettingsError> {
                 *meta.level() <= tracing::Level::INFO && meta.target().starts_with(OURS)
             }))
     });
-    let subscriber = tracing_subscriber::registry().with(log.with_filter(filter)).with(spans);
+    let repeats = Repeats::default();
+    let log = log.with_filter(filter.and(repeats.clone()));
+    let subscriber = tracing_subscriber::registry().with(log).with(spans);
     subscriber
         .try_init()
         .map_err(|error| SettingsError { flag: FILTER_VARIABLE, message: error.to_string() })?;
-    Ok(Telemetry { traces })
+    tokio::spawn(keep_telling(repeats.clone()));
+    Ok(Telemetry { traces, repeats })
+}
+
+async fn keep_telling(repeats: Repeats) {
+    loop {
+        tokio::time::sleep(repeats::TELL_EVERY).await;
+        repeats.tell();
+    }
 }
 
 impl Telemetry {
     /// Sends what was not sent yet.
     pub async fn shutdown(self) {
+        self.repeats.tell();
         let Some(traces) = self.traces else { return };
         // It blocks until the exporter's thread is done, which needs this runtime.
         let ended = tokio::task::spawn_blocking(move || traces.shutdown()).await;
@@ -163,7 +178,7 @@ mod tests {
             .unwrap();
         let traces = provider_for(exporter);
         traces.tracer("test").start("request").end();
-        Telemetry { traces: Some(traces) }.shutdown().await;
+        Telemetry { traces: Some(traces), repeats: Repeats::default() }.shutdown().await;
         let sent = collector.received_requests().await.unwrap();
         assert!(sent[0].body.windows(7).any(|bytes| bytes == b"request"));
     }
