@@ -7,8 +7,26 @@ use clap::Parser as _;
 use vestibule_authsvc::server;
 use vestibule_authsvc::settings::{Command, CommandLine, EXIT_USAGE};
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// How many ready sockets the runtime takes from the kernel at a time. Fewer than fit into a worker's own
+/// queue, and than it runs before it asks again: what does not fit there goes to one that is seldom
+/// served, so that some requests would wait for seconds behind others that came later.
+const READY_AT_A_TIME: usize = 32;
+
+fn main() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_io_events_per_tick(READY_AT_A_TIME)
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(command()),
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "vestibule-authsvc: no threads: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn command() -> ExitCode {
     let line = match CommandLine::try_parse() {
         Ok(line) => line,
         Err(error) => {

@@ -6,20 +6,25 @@
 //! lets only so many requests in, as many as make the next one as long as it should be. Browsers are let
 //! in by a stricter measure than checks; the admin port is not limited at all. It must not refuse while
 //! there is time for all, must never make a refusal look like "not logged in", and must cost a request
-//! that is let in no more than two atomic operations.
+//! that is let in no more than one atomic addition and a few loads.
 
+mod bell;
 mod gate;
 pub mod logins;
 pub(crate) mod waiting;
 
+use std::convert::Infallible;
+use std::io;
 use std::time::Duration;
 
 use axum::response::{IntoResponse as _, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, StatusCode};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
 use crate::metrics::Metrics;
+use bell::Bell;
 use gate::{Control, Gate, Measure, Pass, Turned};
 use logins::LoginLimits;
 
@@ -30,14 +35,21 @@ const PROBE_IDLE_EVERY: Duration = Duration::from_millis(50);
 
 /// Checks are limited where the queue is longer than this: a refusal should be there within 50 ms also
 /// while the queue that grew before it was noticed is worked off.
-const CHECKS: Measure = Measure { longest: Duration::from_millis(20), least: 64 };
+const CHECKS: Measure =
+    Measure { longest: Duration::from_millis(20), least: 64, refusing: Some(0.2) };
 /// Browsers are limited much earlier: who is logged in goes before who wants to be.
-const BROWSERS: Measure = Measure { longest: Duration::from_millis(10), least: 32 };
+const BROWSERS: Measure = Measure { longest: Duration::from_millis(10), least: 32, refusing: None };
 
 /// The answer to a check that is refused for overload, as it goes on the wire. It has no body: nginx
 /// would close the connection after one.
 pub(crate) const CHECK_REFUSED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n\
     cache-control: no-store\r\ncontent-length: 0\r\n\r\n";
+
+/// The answer to a GET of a browser that is refused for overload, as it goes on the wire: the same as
+/// [`Overload::refuse_browser`].
+pub(crate) const BROWSER_REFUSED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n\
+    cache-control: no-store\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 67\r\n\r\n\
+    Too much is going on here right now. Please try again in a moment.\n";
 
 const REFUSAL: &str = "Too much is going on here right now. Please try again in a moment.\n";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -83,9 +95,22 @@ impl Overload {
         self.checks.is_full()
     }
 
-    /// Counts a check that was refused without [`Self::admits_check`].
-    pub(crate) fn refused_check(&self) {
-        self.checks.refused();
+    /// Counts a check that was refused without [`Self::admits_check`], and how long that took.
+    pub(crate) fn refused_check(&self, took: Duration) {
+        self.checks.refused(took);
+    }
+
+    /// Whether the next request of a browser is refused. One that is refused by this is to be counted by
+    /// [`Self::refused_browser`].
+    #[must_use]
+    pub(crate) fn is_full_for_browsers(&self) -> bool {
+        self.browsers.is_full()
+    }
+
+    /// Counts a request of a browser that was refused without [`Self::admits_browser`], and how long that
+    /// took.
+    pub(crate) fn refused_browser(&self, took: Duration) {
+        self.browsers.refused(took);
     }
 
     /// Notes how many connections of gateways there are now.
@@ -115,17 +140,26 @@ impl Overload {
 
     /// Probes the queue and sets the limits, until it is dropped. It must run where requests are answered.
     pub async fn watch(&self, metrics: &Metrics) {
+        let Err(error) = self.probe(metrics).await;
+        // The last limit would hold for ever.
+        self.checks.open();
+        self.browsers.open();
+        tracing::error!(%error, "overload is not noticed any more: allow more open files, and restart");
+    }
+
+    async fn probe(&self, metrics: &Metrics) -> io::Result<Infallible> {
+        let bell = Bell::new()?;
         let (mut checks, mut browsers) = (Control::new(CHECKS), Control::new(BROWSERS));
-        let mut turned = Instant::now();
+        let (mut turned, mut worked) = (Instant::now(), processor_time());
         let mut every = PROBE_EVERY;
         loop {
             let due = Instant::now() + every;
             tokio::time::sleep_until(due).await;
-            // To the end of the queue: a task whose timer has run out may be put at its front.
-            tokio::task::yield_now().await;
-            let now = Instant::now();
-            let pass = Pass { queued: now - due, lasted: now - turned };
-            turned = now;
+            bell.ring().await?;
+            let (now, working) = (Instant::now(), processor_time());
+            let spent = working.saturating_sub(worked);
+            let pass = Pass { queued: now - due, lasted: now - turned, spent };
+            (turned, worked) = (now, working);
             every = PROBE_IDLE_EVERY;
             for (port, gate, control) in
                 [("check", &self.checks, &mut checks), ("browser", &self.browsers, &mut browsers)]
@@ -147,4 +181,10 @@ impl Overload {
         self.checks.set(checks);
         self.browsers.set(browsers);
     }
+}
+
+/// The processor's time that this process has had. A process that stands still has none meanwhile.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }

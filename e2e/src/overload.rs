@@ -12,16 +12,21 @@ pub use quota::Quota;
 use crate::http::Request;
 use crate::load::{Ask, Latencies, Load, Meter, Outcome, closed, open};
 
-/// Connections of the load that finds the peak: enough that the server never waits for the next request.
-const AT_PEAK: usize = 64;
+/// Connections of the load that finds the peak: so many that each finds the processor's cache as cold as
+/// above it, and so few that nothing is refused.
+const AT_PEAK: usize = 256;
 /// How often health is asked for meanwhile.
 const HEALTH_EVERY: Duration = Duration::from_millis(50);
+/// Who finds no free connection for this long gives up, as a gateway or a user would.
+pub const PATIENCE: Duration = Duration::from_secs(1);
 /// How long half the peak is offered before it.
 const BEFORE: Duration = Duration::from_secs(2);
-/// How long one look at the recovery takes.
+/// How long one look at the recovery takes, and how many connections it makes: few, as each new one is
+/// work that nobody has who was connected before.
 const LOOK: Duration = Duration::from_millis(250);
-/// A look is good where all is allowed, and 99 of 100 answers are there within this.
-const QUICK: Duration = Duration::from_millis(50);
+const LOOKING: usize = 32;
+/// So many good looks in a row are a recovery.
+const GOOD_LOOKS: u32 = 4;
 
 /// What is done.
 #[derive(Clone, Debug)]
@@ -44,8 +49,10 @@ pub struct Plan {
     pub connections: usize,
     /// How long it lasts.
     pub lasts: Duration,
-    /// How long half the peak is offered after it, in looks.
+    /// How long half the peak is offered after it at most, in looks.
     pub looks: u32,
+    /// A look is good where all is allowed, and 99 of 100 answers are there within this.
+    pub quick: Duration,
 }
 
 /// What came of it.
@@ -65,7 +72,7 @@ pub struct Figures {
     pub health: Latencies,
     /// How often health did not answer, or not with 200.
     pub unhealthy: u64,
-    /// How long after the load the looks were good, and stayed so; `None`: they did not.
+    /// How long after the load the first of several good looks began; `None`: none did.
     pub recovery: Option<Duration>,
     expected: u16,
 }
@@ -86,10 +93,10 @@ impl Figures {
         ((1.0 - factor * refusal) / (1.0 - refusal)).max(0.0)
     }
 
-    /// How long the answers with that status took.
+    /// How long the answers with that status took, since they were asked for.
     #[must_use]
     pub fn latency(&self, status: u16) -> Latencies {
-        self.overload.by_status.get(&status).cloned().unwrap_or_default()
+        self.overload.since_sent.get(&status).cloned().unwrap_or_default()
     }
 }
 
@@ -127,23 +134,31 @@ impl Plan {
     }
 
     fn load(&self, connections: usize) -> Load {
-        Load { addr: self.addr, asks: self.asks.clone(), connections, awake: false }
+        let (addr, asks) = (self.addr, self.asks.clone());
+        Load { addr, asks, connections, awake: false, patience: Some(PATIENCE) }
     }
 
-    /// How long half the peak was offered until all looks were good.
+    /// How long half the peak was offered until the first of several good looks in a row.
     fn recovery(&self, per_second: f64) -> Option<Duration> {
         let begun = Instant::now();
-        let mut since = Some(Duration::ZERO);
+        let (mut since, mut good) = (Duration::ZERO, 0);
         for _ in 0..self.looks {
-            let look = open(&self.load(AT_PEAK), per_second, LOOK);
-            let all = look.statuses.keys().all(|status| *status == self.expected);
-            if !all || look.failed > 0 || look.latency.percentile(99.0) > QUICK {
-                since = None;
-            } else if since.is_none() {
-                since = Some(begun.elapsed());
+            if !self.is_good(&open(&self.load(LOOKING), per_second, LOOK)) {
+                (since, good) = (begun.elapsed(), 0);
+                continue;
+            }
+            good += 1;
+            if good == GOOD_LOOKS {
+                return Some(since);
             }
         }
-        since
+        None
+    }
+
+    fn is_good(&self, look: &Outcome) -> bool {
+        look.statuses.keys().all(|status| *status == self.expected)
+            && look.failed + look.given_up == 0
+            && look.latency.percentile(99.0) <= self.quick
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! It must not know what the requests are. The numbers are simulated in `tests`.
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// No limit.
@@ -13,9 +13,11 @@ const CALM_PASSES: u32 = 40;
 /// By how much the number may grow or shrink from one pass to the next.
 const GROWTH: f64 = 1.25;
 const SHRINKAGE: f64 = 0.25;
-/// Of so many requests that come, one is let in whatever happens: where refusals cost nearly as much as
-/// answers, refusing all would leave no time for any.
-const ONE_OF: u32 = 6;
+/// No refusal takes longer, without the time in which the process stands still.
+const LONGEST_REFUSAL: Duration = Duration::from_micros(100);
+/// What a refusal costs of an answer, before it is known, and how quickly that follows what is measured.
+const USUAL_SHARE: f64 = 0.2;
+const FOLLOWING: f64 = 0.1;
 /// Where so many times as many come per time as in the last second, it is no stall.
 const SURGE: f64 = 1.5;
 const LAST_SECOND: Duration = Duration::from_secs(1);
@@ -33,6 +35,9 @@ pub(super) struct Measure {
     pub(super) longest: Duration,
     /// So many are let in per pass in any case: a few requests are no overload, however slow it is.
     pub(super) least: u32,
+    /// Refusals may take so much of the time, where that is bounded. Where they cost nearly as much as
+    /// answers, refusing all that is too much would leave no time for any.
+    pub(super) refusing: Option<f64>,
 }
 
 /// Lets requests in, up to a number per pass.
@@ -41,6 +46,9 @@ pub(super) struct Gate {
     limit: AtomicU32,
     came: AtomicU32,
     connections: AtomicUsize,
+    /// Of those that came, so many had their refusals timed, and these took so many nanoseconds.
+    timed: AtomicU32,
+    refusing: AtomicU64,
 }
 
 impl Default for Gate {
@@ -49,6 +57,8 @@ impl Default for Gate {
             limit: AtomicU32::new(ALL),
             came: AtomicU32::new(0),
             connections: AtomicUsize::new(0),
+            timed: AtomicU32::new(0),
+            refusing: AtomicU64::new(0),
         }
     }
 }
@@ -64,16 +74,23 @@ impl Gate {
         self.came.load(Ordering::Relaxed) >= self.limit.load(Ordering::Relaxed)
     }
 
-    /// Counts a request that was refused since the gate is full.
-    pub(super) fn refused(&self) {
+    /// Counts a request that was refused since the gate is full, and how long that took.
+    pub(super) fn refused(&self, took: Duration) {
         self.came.fetch_add(1, Ordering::Relaxed);
+        self.timed.fetch_add(1, Ordering::Relaxed);
+        self.refusing.fetch_add(nanoseconds(took.min(LONGEST_REFUSAL)), Ordering::Relaxed);
     }
 
     /// A pass is over. How many came in it, and were refused.
     pub(super) fn turn(&self, control: &mut Control, pass: Pass) -> Turned {
         let came = self.came.swap(0, Ordering::Relaxed);
         let refused = came.saturating_sub(self.limit.load(Ordering::Relaxed));
+        let timed = self.timed.swap(0, Ordering::Relaxed);
+        let refusing = Duration::from_nanos(self.refusing.swap(0, Ordering::Relaxed));
         let few = self.connections.load(Ordering::Relaxed) <= FEW_CONNECTIONS;
+        if !few {
+            control.learn(pass.spent, Refusals { came, refused, timed, took: refusing });
+        }
         self.set(if few { control.reset() } else { control.next(pass, came) });
         Turned { came, refused }
     }
@@ -83,9 +100,18 @@ impl Gate {
         self.connections.store(connections, Ordering::Relaxed);
     }
 
+    /// Lets all in.
+    pub(super) fn open(&self) {
+        self.set(ALL);
+    }
+
     pub(super) fn set(&self, limit: u32) {
         self.limit.store(limit, Ordering::Relaxed);
     }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// What happened in one pass.
@@ -102,6 +128,18 @@ pub(super) struct Pass {
     pub(super) queued: Duration,
     /// Since the end of the pass before.
     pub(super) lasted: Duration,
+    /// Of the processor, since then.
+    pub(super) spent: Duration,
+}
+
+/// What was refused in one pass.
+#[derive(Clone, Copy, Debug)]
+struct Refusals {
+    came: u32,
+    refused: u32,
+    /// Of those refused, so many took so long; the others went through HTTP.
+    timed: u32,
+    took: Duration,
 }
 
 /// Finds the limit of the next pass.
@@ -115,17 +153,50 @@ pub(super) struct Control {
     long_for: Duration,
     /// Passes in a row that refused nothing, while there is a limit.
     calm: u32,
+    /// What a refusal costs of an answer.
+    share: f64,
 }
 
 impl Control {
     pub(super) fn new(measure: Measure) -> Self {
-        Self { measure, limit: ALL, rate: 0.0, long_for: Duration::ZERO, calm: 0 }
+        Self {
+            measure,
+            limit: ALL,
+            rate: 0.0,
+            long_for: Duration::ZERO,
+            calm: 0,
+            share: USUAL_SHARE,
+        }
     }
 
     /// No limit, and nothing remembered.
     fn reset(&mut self) -> u32 {
         *self = Self::new(self.measure);
         ALL
+    }
+
+    /// Learns from a pass what a refusal costs.
+    fn learn(&mut self, spent: Duration, of: Refusals) {
+        let answered = of.came.saturating_sub(of.refused);
+        if of.refused == 0 || answered == 0 {
+            return;
+        }
+        // One that went through HTTP costs about as much as any other request.
+        let untimed = spent
+            .mul_f64(f64::from(of.refused.saturating_sub(of.timed)))
+            .div_f64(f64::from(of.came));
+        let refusing = (of.took + untimed).min(spent);
+        let refusal = refusing.div_f64(f64::from(of.refused));
+        let answer = spent.saturating_sub(refusing).div_f64(f64::from(answered));
+        let share = refusal.as_secs_f64() / answer.as_secs_f64().max(1e-9);
+        self.share += FOLLOWING * (share.min(1.0) - self.share);
+    }
+
+    /// Of those that come, so many must be let in for refusals to take no more of the time than they may.
+    fn floor(&self) -> f64 {
+        let Some(refusing) = self.measure.refusing else { return 0.0 };
+        let answering = (1.0 - refusing) * self.share;
+        answering / (refusing + answering)
     }
 
     /// The limit after a pass in which so many came.
@@ -165,8 +236,8 @@ impl Control {
             clippy::cast_sign_loss,
             reason = "a float becomes the nearest number that there is"
         )]
-        let fitting = (f64::from(base) * factor) as u32;
-        fitting.max(came / ONE_OF).clamp(self.measure.least, ALL - 1)
+        let fitting = (f64::from(base) * factor).max(f64::from(came) * self.floor()) as u32;
+        fitting.clamp(self.measure.least, ALL - 1)
     }
 }
 

@@ -3,6 +3,7 @@
 //! It must not decide anything: what is let in is for the router, and how many for `overload`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::response::Response;
@@ -11,7 +12,7 @@ use hyper::body::Incoming;
 
 use super::connection::Handler;
 use crate::app::App;
-use crate::overload::Overload;
+use crate::overload::{BROWSER_REFUSED, Overload};
 
 /// What answers browsers. Cheap to clone.
 #[derive(Clone)]
@@ -35,6 +36,18 @@ impl Handler for BrowserPort {
         } else {
             Overload::refuse_browser()
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.app.overload.is_full_for_browsers()
+    }
+
+    fn refusal(&self, request: &[u8]) -> Option<&'static [u8]> {
+        request.starts_with(b"GET ").then_some(BROWSER_REFUSED)
+    }
+
+    fn refused(&self, took: Duration) {
+        self.app.overload.refused_browser(took);
     }
 
     fn connected(&self, connections: usize) {

@@ -9,6 +9,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use axum::response::Response;
 use futures_util::FutureExt as _;
@@ -23,7 +24,7 @@ use super::middleware::{ANSWER_WITHIN, request_span};
 use crate::app::App;
 use crate::check;
 use crate::check::gateway::bare;
-use crate::overload::{CHECK_REFUSED, Overload};
+use crate::overload::Overload;
 
 /// What answers checks. Cheap to clone.
 #[derive(Clone)]
@@ -43,14 +44,14 @@ impl CheckPort {
         Self(Arc::new(Inner { app, draining, traced }))
     }
 
-    /// What is answered right now to a check whatever it is, if it is that.
-    pub(super) fn refusal(&self) -> Option<&'static [u8]> {
-        self.0.app.overload.is_full_for_checks().then_some(CHECK_REFUSED)
+    /// Whether there is too much to do for another check.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.app.overload.is_full_for_checks()
     }
 
-    /// Counts a check that was answered so.
-    pub(super) fn refused(&self) {
-        self.0.app.overload.refused_check();
+    /// Counts a check that was refused without [`Self::answer`], which took this time.
+    pub(super) fn refused(&self, took: Duration) {
+        self.0.app.overload.refused_check(took);
     }
 
     /// Notes how many connections there are now.

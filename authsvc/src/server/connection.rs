@@ -26,19 +26,25 @@ use tower::ServiceExt as _;
 
 use super::between::{Between, is_one_plain_request};
 use super::check_port::CheckPort;
+use crate::overload::CHECK_REFUSED;
 
 /// What answers the requests that come to a port.
 pub(super) trait Handler: Clone + Send + Unpin + 'static {
     /// Answers one request; it cannot fail.
     fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response> + Send;
 
-    /// What is answered right now to a request whatever it is, if it is that.
-    fn refusal(&self) -> Option<&'static [u8]> {
+    /// Whether there is too much to do for the next request.
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    /// What is answered while it is full to the one plain request that these bytes are.
+    fn refusal(&self, _request: &[u8]) -> Option<&'static [u8]> {
         None
     }
 
-    /// Counts a request that was answered so.
-    fn refused(&self) {}
+    /// Counts a request that was answered so, which took this time.
+    fn refused(&self, _took: Duration) {}
 
     /// Notes how many connections the port has now.
     fn connected(&self, _connections: usize) {}
@@ -55,12 +61,16 @@ impl Handler for CheckPort {
         self.answer(request)
     }
 
-    fn refusal(&self) -> Option<&'static [u8]> {
-        self.refusal()
+    fn is_full(&self) -> bool {
+        self.is_full()
     }
 
-    fn refused(&self) {
-        self.refused();
+    fn refusal(&self, _request: &[u8]) -> Option<&'static [u8]> {
+        Some(CHECK_REFUSED)
+    }
+
+    fn refused(&self, took: Duration) {
+        self.refused(took);
     }
 
     fn connected(&self, connections: usize) {
@@ -205,9 +215,15 @@ impl<H: Handler> TimedIo<H> {
         }
     }
 
-    /// Whether what arrived is one request, and is refused here: then nobody else sees it.
-    fn refuses(&mut self, context: &mut Context<'_>, arrived: &[u8]) -> io::Result<bool> {
-        let Some(refusal) = self.handler.refusal() else { return Ok(false) };
+    /// Whether what arrived is one request, and is refused here: then nobody else sees it. It was read
+    /// from `begun` on.
+    fn refuses(
+        &mut self,
+        context: &mut Context<'_>,
+        arrived: &[u8],
+        begun: Instant,
+    ) -> io::Result<bool> {
+        let Some(refusal) = self.handler.refusal(arrived) else { return Ok(false) };
         let phase = self.phase.now();
         let is_alone = self.arrived_in != Some(phase)
             && !self.phase.body.load(Ordering::Acquire)
@@ -216,9 +232,10 @@ impl<H: Handler> TimedIo<H> {
         if !is_alone {
             return Ok(false);
         }
-        self.handler.refused();
         self.active = true;
-        match Pin::new(&mut self.stream).poll_write(context, refusal) {
+        let written = Pin::new(&mut self.stream).poll_write(context, refusal);
+        self.handler.refused(begun.elapsed());
+        match written {
             Poll::Ready(Ok(length)) if length == refusal.len() => Ok(true),
             // Who does not even take this much gets no more.
             _ => Err(io::ErrorKind::ConnectionAborted.into()),
@@ -282,10 +299,12 @@ impl<H: Handler> AsyncRead for TimedIo<H> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = loop {
+            let full_since = self.handler.is_full().then(Instant::now);
             let read = Pin::new(&mut self.stream).poll_read(context, buffer);
             let arrived = &buffer.filled()[before..];
-            if arrived.is_empty() || !self.refuses(context, arrived)? {
-                break read;
+            match full_since {
+                Some(begun) if !arrived.is_empty() && self.refuses(context, arrived, begun)? => {}
+                _ => break read,
             }
             buffer.set_filled(before);
         };
@@ -308,6 +327,8 @@ impl<H: Handler> AsyncRead for TimedIo<H> {
     }
 }
 
+/// In one piece each, not in a list of them: answers are small, and copying one together costs less than
+/// the kernel takes to read the list.
 impl<H: Handler> AsyncWrite for TimedIo<H> {
     fn poll_write(
         mut self: Pin<&mut Self>,
@@ -325,19 +346,5 @@ impl<H: Handler> AsyncWrite for TimedIo<H> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
-        self.note_written(&written, bytes.iter().map(|part| part.len()).sum());
-        self.bounded(context, written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 }

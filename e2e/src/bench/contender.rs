@@ -49,6 +49,6 @@ impl Running {
     /// Its load, on so many connections.
     #[must_use]
     pub fn load(&self, connections: usize) -> Load {
-        Load { addr: self.addr, asks: self.asks.clone(), connections, awake: true }
+        Load { addr: self.addr, asks: self.asks.clone(), connections, awake: true, patience: None }
     }
 }

@@ -191,6 +191,7 @@ fn in_memory(lab: &Lab) -> Running {
     Running { kept: Box::new(ours), ..running }
 }
 
+/// Logins are not pushed to the provider: how many may begin would say how quick that is.
 fn policy(origin: &str, issuer: &str) -> String {
     format!(
         "apiVersion: vestibule.dev/v1alpha1
@@ -205,6 +206,7 @@ spec:
   origins: [\"{origin}\"]
   providerRef: {{name: corp}}
   client: {{id: shop, secretRef: {{name: shop-oidc, key: client-secret}}}}
+  login: {{par: Never}}
   routes:{ROUTES}"
     )
 }

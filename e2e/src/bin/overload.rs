@@ -10,9 +10,12 @@ use vestibule_e2e::bench::lab::{Lab, as_navigation, as_script};
 use vestibule_e2e::bench::ours::{API, Ours};
 use vestibule_e2e::bench::table::{in_micros, markdown, thousands};
 use vestibule_e2e::load::{Ask, Load, open};
-use vestibule_e2e::overload::{Figures, Plan, Quota};
+use vestibule_e2e::overload::{Figures, PATIENCE, Plan, Quota};
 
 const USAGE: &str = "usage: overload [--quota PER_CENT] [--connections N] [--seconds N]";
+
+/// Connections of the checks beside a flood of logins.
+const BESIDE: usize = 192;
 
 /// From the command line.
 struct Arguments {
@@ -50,7 +53,7 @@ fn main() {
 }
 
 fn arguments() -> Arguments {
-    let mut arguments = Arguments { quota: 20, connections: 1024, seconds: 10 };
+    let mut arguments = Arguments { quota: 40, connections: 512, seconds: 10 };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let number: u32 = words.next().and_then(|text| text.parse().ok()).expect(USAGE);
@@ -83,6 +86,7 @@ fn measure(
         connections: arguments.connections,
         lasts: Duration::from_secs(arguments.seconds),
         looks: 12,
+        quick: Duration::from_millis(50),
     };
     let figures = plan.run();
     drop(quota);
@@ -96,15 +100,16 @@ fn held(arguments: &Arguments, ours: &Ours) -> Quota {
     quota
 }
 
-const HEAD: [&str; 12] = [
+const HEAD: [&str; 13] = [
     "asked",
     "peak /s",
     "offered /s",
     "answered, of the peak",
     "possible where all others are refused",
-    "answered: p50, p99",
+    "answered within: p50, p99",
     "refused /s",
-    "refused: p50, p99",
+    "refused within: p50, p99",
+    "given up /s",
     "other, none",
     "CPU per answer, refusal",
     "health: p99, not 200",
@@ -133,6 +138,7 @@ fn row(name: &str, expected: u16, figures: &Figures) -> Vec<String> {
         times(expected),
         thousands(overload.per_second_with(503)),
         times(503),
+        thousands(overload.given_up_per_second()),
         format!("{others}, {}", overload.failed),
         format!("{:.1}, {:.1} µs", in_micros(figures.per_answer), in_micros(figures.per_refusal)),
         format!("{} ms, {}", milliseconds(figures.health.percentile(99.0)), figures.unhealthy),
@@ -155,10 +161,12 @@ fn beside_logins(arguments: &Arguments, ours: &Ours, login: Ask, logins: f64) ->
         asks: vec![login],
         connections: arguments.connections,
         awake: false,
+        patience: Some(PATIENCE),
     };
     let ask = |cookie: &String| as_script(ours.nginx(API), &ours.origin).header("Cookie", cookie);
     let asks = ours.cookies.iter().map(ask).collect();
-    let checks = Load { addr: ours.authsvc.check, asks, connections: 64, awake: false };
+    let checks =
+        Load { addr: ours.authsvc.check, asks, connections: BESIDE, awake: false, patience: None };
     let per_second = logins / 3.0;
     let (flooded, checked) = std::thread::scope(|scope| {
         let flooding = scope.spawn(|| open(&flood, logins, lasts));

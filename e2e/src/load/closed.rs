@@ -26,7 +26,7 @@ async fn keep_asking(run: Arc<Run>, mut connection: Connection, end: Instant) {
         let status = connection.ask(run.next()).await;
         let now = Instant::now();
         match status {
-            Some(status) => run.answered(status, begun, now),
+            Some(status) => run.answered(status, begun, begun, now),
             None => tokio::time::sleep(PAUSE).await,
         }
         begun = now;

@@ -13,8 +13,8 @@ use super::run::{Load, Outcome, Run, drive};
 
 /// Requests begin at a fixed mean rate with exponential gaps, whatever the answers do, and a request's
 /// latency counts from when it was due. At most as many are under way as the load has connections; one
-/// that finds none free waits, and that waiting counts. The gaps are the same in every run. Blocks for
-/// `lasts`, until the last answers are there, but no longer than ten seconds more.
+/// that finds none free waits, and that waiting counts, until it is given up. The gaps are the same in
+/// every run. Blocks for `lasts`, until the last answers are there, but no longer than ten seconds more.
 #[must_use]
 pub fn open(load: &Load, per_second: f64, lasts: Duration) -> Outcome {
     assert!(per_second > 0.0, "a load at no rate");
@@ -69,8 +69,12 @@ async fn answer_dues(
     loop {
         let next = dues.lock().await.recv().await;
         let Some(due) = next else { return };
-        if let Some(status) = connection.ask(run.next()).await {
-            run.answered(status, due, Instant::now());
+        let sent = Instant::now();
+        if run.load.patience.is_some_and(|patience| sent.saturating_duration_since(due) > patience)
+        {
+            run.give_up();
+        } else if let Some(status) = connection.ask(run.next()).await {
+            run.answered(status, due, sent, Instant::now());
         }
     }
 }

@@ -30,6 +30,9 @@ pub struct Load {
     /// slower than its client pays in the kernel for waking it up with each answer, and a faster one does
     /// not: where servers are compared, none should.
     pub awake: bool,
+    /// Who waits longer than this for a free connection gives up, as users and gateways do; `None`: nobody
+    /// does. Only where the load has a pace of its own.
+    pub patience: Option<Duration>,
 }
 
 /// What came of it.
@@ -39,10 +42,14 @@ pub struct Outcome {
     pub statuses: BTreeMap<u16, u64>,
     /// How many requests had no answer, even ten seconds after the end.
     pub failed: u64,
+    /// How many were given up before they were sent.
+    pub given_up: u64,
     /// All answers' latencies.
     pub latency: Latencies,
     /// The same by status.
     pub by_status: BTreeMap<u16, Latencies>,
+    /// The same from when each was sent, without its wait for a free connection.
+    pub since_sent: BTreeMap<u16, Latencies>,
     /// From the start to the last answer.
     pub elapsed: Duration,
     /// How many connections were made: more than the load has, where the server closed some.
@@ -62,10 +69,20 @@ impl Outcome {
         self.by_status.get(&status).map_or(0.0, |latency| self.per_second_of(latency))
     }
 
+    /// Requests per second that were given up.
+    #[must_use]
+    pub fn given_up_per_second(&self) -> f64 {
+        self.each_second(self.given_up)
+    }
+
     fn per_second_of(&self, latency: &Latencies) -> f64 {
+        self.each_second(latency.count())
+    }
+
+    fn each_second(&self, count: u64) -> f64 {
         let seconds = self.elapsed.as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-        let count = latency.count() as f64;
+        let count = count as f64;
         if seconds > 0.0 { count / seconds } else { 0.0 }
     }
 }
@@ -77,12 +94,14 @@ pub(super) struct Run {
     pub(super) begun: Instant,
     next: AtomicUsize,
     offered: AtomicU64,
+    given_up: AtomicU64,
     account: Mutex<Account>,
 }
 
 #[derive(Debug, Default)]
 struct Account {
     by_status: BTreeMap<u16, Latencies>,
+    since_sent: BTreeMap<u16, Latencies>,
     last: Option<Instant>,
     connects: u64,
 }
@@ -95,6 +114,7 @@ impl Run {
             begun: Instant::now(),
             next: AtomicUsize::new(0),
             offered: AtomicU64::new(0),
+            given_up: AtomicU64::new(0),
             account: Mutex::default(),
         })
     }
@@ -110,11 +130,17 @@ impl Run {
         self.offered.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The answer to a request that was due at `due` is here, at `now`. One without an answer is not
-    /// noted, and so counts as failed.
-    pub(super) fn answered(&self, status: u16, due: Instant, now: Instant) {
+    /// One is given up.
+    pub(super) fn give_up(&self) {
+        self.given_up.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The answer to a request that was due at `due` and sent at `sent` is here, at `now`. One without an
+    /// answer is not noted, and so counts as failed.
+    pub(super) fn answered(&self, status: u16, due: Instant, sent: Instant, now: Instant) {
         let mut account = self.account.lock().expect("no one panics with it");
         account.by_status.entry(status).or_default().record(now - due);
+        account.since_sent.entry(status).or_default().record(now - sent);
         account.last = Some(now);
     }
 
@@ -126,6 +152,7 @@ impl Run {
     /// What came of it.
     pub(super) fn outcome(&self) -> Outcome {
         let account = self.account.lock().expect("no one panics with it");
+        let given_up = self.given_up.load(Ordering::Relaxed);
         let mut latency = Latencies::default();
         for of_status in account.by_status.values() {
             latency.add(of_status);
@@ -136,9 +163,11 @@ impl Run {
                 .iter()
                 .map(|(code, times)| (*code, times.count()))
                 .collect(),
-            failed: self.offered.load(Ordering::Relaxed) - latency.count(),
+            failed: self.offered.load(Ordering::Relaxed) - latency.count() - given_up,
+            given_up,
             latency,
             by_status: account.by_status.clone(),
+            since_sent: account.since_sent.clone(),
             elapsed: account.last.unwrap_or(self.begun) - self.begun,
             connects: account.connects,
         }

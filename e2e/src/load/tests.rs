@@ -30,7 +30,7 @@ fn server(answers: &'static [&'static str]) -> SocketAddr {
 }
 
 fn load(addr: SocketAddr) -> Load {
-    Load { addr, asks: vec![Ask::get("/", "here")], connections: 2, awake: false }
+    Load { addr, asks: vec![Ask::get("/", "here")], connections: 2, awake: false, patience: None }
 }
 
 /// Enough for a few answers on a busy machine.
@@ -96,9 +96,20 @@ fn the_open_load_offers_its_rate_and_the_wait_for_a_slow_server_counts() {
             (&stream).write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
         }
     });
-    let outcome = open(&Load { connections: 1, ..load(addr) }, 1_000.0, Duration::from_millis(200));
+    let alone = Load { connections: 1, ..load(addr) };
+    let outcome = open(&alone, 1_000.0, Duration::from_millis(200));
     let offered = outcome.latency.count() + outcome.failed;
     assert!((120..=280).contains(&offered), "{offered} in a fifth of a second: {outcome:?}");
     // It takes 2 ms for what comes each millisecond: the last ones wait for about half of the time.
     assert!(outcome.latency.percentile(99.0) > Duration::from_millis(80), "{outcome:?}");
+    let sent = &outcome.since_sent[&204];
+    assert!(sent.count() == outcome.latency.count(), "{outcome:?}");
+    assert!(sent.percentile(50.0) < outcome.latency.percentile(99.0) / 2, "{outcome:?}");
+}
+
+#[test]
+fn who_waits_too_long_for_a_connection_gives_up_without_asking() {
+    let alone = Load { connections: 1, patience: Some(Duration::ZERO), ..load(server(&[])) };
+    let outcome = open(&alone, 1_000.0, SHORT);
+    assert!(outcome.given_up > 0 && outcome.latency.count() == 0, "{outcome:?}");
 }

@@ -33,7 +33,7 @@ fn a_thousand_edits_under_full_load_change_no_answer_but_those_they_are_about() 
     ]
     .map(|(status, connections, check)| {
         let asks = vec![Ask::from(&check)];
-        (status, Load { addr, asks, connections, awake: false })
+        (status, Load { addr, asks, connections, awake: false, patience: None })
     });
     let answered = under_load(&loads, || (1..=ROUNDS).for_each(|round| editor.round(round)));
     println!("{} edits, {answered} checks, {:?} at most", ROUNDS * EDITS, editor.longest);

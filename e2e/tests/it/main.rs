@@ -35,7 +35,6 @@ mod headers;
 mod keycloak;
 mod login;
 mod logout;
-mod overload;
 mod parts;
 mod paths;
 mod provider;

@@ -31,6 +31,7 @@ fn a_thousand_handed_over_edits_under_full_load_change_no_answer_but_those_they_
         asks: vec![Ask::from(check)],
         connections,
         awake: false,
+        patience: None,
     };
     let warm = check_of(0, "/").header("Cookie", format!("__Host-bff={}", cookies[0]));
     let loads = [(200, load(&warm, 6)), (401, load(&check_of(0, "/"), 2))];

@@ -67,9 +67,18 @@ async fn browsers_are_refused_before_checks_and_before_what_ends_a_session() {
     folder.write("shop.yaml", &shop("Public"));
     let running = limited(&folder, 1000, 0).await;
     let head = "GET /bff/login HTTP/1.1\r\nHost: localhost:8080\r\nSec-Fetch-Mode: navigate\r\n";
-    let login = ask(running.browser_addr, head).await;
-    assert_eq!(status_of(&login), 503);
-    assert!(login.contains("\r\nretry-after: 1\r\n"), "{login}");
+    for login in [ask_kept(running.browser_addr, head).await, ask(running.browser_addr, head).await]
+    {
+        assert_eq!(status_of(&login), 503, "{login}");
+        let (head, text) = login.split_once("\r\n\r\n").expect("a head");
+        assert!(head.contains("\r\nretry-after: 1\r\n"), "{login}");
+        assert!(head.contains("\r\ncontent-type: text/plain; charset=utf-8\r\n"), "{login}");
+        assert!(head.contains(&format!("\r\ncontent-length: {}", text.len())), "{login}");
+        assert!(text.contains("try again"), "{login}");
+    }
+    let head = "HEAD /bff/login HTTP/1.1\r\nHost: localhost:8080\r\n";
+    let answer = ask_kept(running.browser_addr, head).await;
+    assert!(status_of(&answer) == 503 && answer.ends_with("\r\n\r\n"), "no body: {answer}");
     let head = "POST /bff/logout HTTP/1.1\r\nHost: localhost:8080\r\nContent-Length: 0\r\n";
     assert_eq!(status_of(&ask(running.browser_addr, head).await), 403, "as always, without proof");
     let head = "GET /check/nginx/default/shop HTTP/1.1\r\nHost: a\r\nX-Original-Method: GET\r\n\
@@ -90,8 +99,12 @@ impl Handler for Echo {
         [("x-path", path)].into_response()
     }
 
-    fn refusal(&self) -> Option<&'static [u8]> {
-        self.0.load(Ordering::Relaxed).then_some(CHECK_REFUSED)
+    fn is_full(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn refusal(&self, _request: &[u8]) -> Option<&'static [u8]> {
+        Some(CHECK_REFUSED)
     }
 }
 

@@ -1,6 +1,7 @@
 //! More than can be answered: what is refused is refused as what it is, health answers, and soon after all
-//! is as before. How quickly it is refused, and how much is answered meanwhile, `make overload` measures in
-//! a release build: in a debug build a refusal costs too much of an answer to say anything.
+//! is as before. How quickly it is refused, and how much is answered meanwhile, is bounded loosely here, in a
+//! debug build; `make overload` measures it in a release build.
+//! A program of its own: what else runs at the time takes the processor that the figures are about.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,8 +12,13 @@ use vestibule_e2e::replicas::Plan as Shop;
 
 /// Five times what is promised.
 const RECOVERED_WITHIN: Duration = Duration::from_secs(10);
-/// How many requests are under way at once: so many that the queue would be longer than allowed.
-const CONNECTIONS: usize = 1024;
+const REFUSED_WITHIN: Duration = Duration::from_millis(250);
+/// And afterwards 99 of 100.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(250);
+/// Of the peak, half of what is promised.
+const GOODPUT: f64 = 0.4;
+/// How many requests are under way at once: so many that some are refused.
+const CONNECTIONS: usize = 320;
 
 #[test]
 fn three_times_the_peak_is_never_refused_wrongly_and_leaves_no_trace() {
@@ -20,7 +26,7 @@ fn three_times_the_peak_is_never_refused_wrongly_and_leaves_no_trace() {
     let session = shop.log_in("alice", 0);
     let authsvc = &shop.replicas[0].authsvc;
     // Without the right to make one the debug build is slow enough.
-    let mut quota = Quota::new(40);
+    let mut quota = Quota::new(80);
     if let Some(quota) = &mut quota {
         quota.hold(authsvc.id());
     }
@@ -34,7 +40,8 @@ fn three_times_the_peak_is_never_refused_wrongly_and_leaves_no_trace() {
         factor: 3.0,
         connections: CONNECTIONS,
         lasts: Duration::from_secs(4),
-        looks: 30,
+        looks: 60,
+        quick: ANSWERED_WITHIN,
     };
     let figures = plan.run();
     let statuses: BTreeSet<u16> = figures.overload.statuses.keys().copied().collect();
@@ -49,6 +56,8 @@ fn three_times_the_peak_is_never_refused_wrongly_and_leaves_no_trace() {
         figures.overload.statuses,
         figures.recovery
     );
+    assert!(took < REFUSED_WITHIN, "refusals took {took:?}");
+    assert!(figures.goodput() > GOODPUT, "{} of the peak was answered", figures.goodput());
     let recovery = figures.recovery.expect("all is as before in the end");
     assert!(recovery < RECOVERED_WITHIN, "only after {recovery:?}");
     assert!(authsvc.metrics().contains("vestibule_shed_total{port=\"check\"}"));
