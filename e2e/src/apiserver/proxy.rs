@@ -98,13 +98,23 @@ impl Fate {
     }
 }
 
+/// How far a [`Fate::ForwardThenFreeze`] has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Freeze {
+    #[default]
+    No,
+    /// The call is judged, and its answer is waited for.
+    Begun,
+    Done,
+}
+
 type Judge = Box<dyn FnMut(&Call) -> Fate + Send>;
 
 #[derive(Default)]
 struct State {
     judge: Option<Judge>,
     judges: u64,
-    frozen: bool,
+    freeze: Freeze,
     calls: Vec<Call>,
     faults: usize,
     watches: Vec<(Call, [TcpStream; 2])>,
@@ -163,7 +173,7 @@ impl FaultProxy {
         let mut state = self.inner.lock();
         state.judge = Some(Box::new(judge));
         state.judges += 1;
-        state.frozen = false;
+        state.freeze = Freeze::No;
         drop(state);
         self.inner.changed.notify_all();
     }
@@ -173,10 +183,15 @@ impl FaultProxy {
         self.judge(|_| Fate::Forward);
     }
 
-    /// Whether a call froze it.
+    /// Whether a call froze it. One that is about to is waited for: its effect can be seen at the
+    /// API before its answer is here.
     #[must_use]
     pub fn is_frozen(&self) -> bool {
-        self.inner.lock().frozen
+        let mut state = self.inner.lock();
+        while state.freeze == Freeze::Begun {
+            state = self.inner.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.freeze == Freeze::Done
     }
 
     /// How many calls were not just forwarded.
@@ -228,11 +243,14 @@ fn serve(inner: &Inner, client: &TcpStream, target: SocketAddr) -> Option<()> {
             Fate::Cut | Fate::Hold => break,
             Fate::Answer(code, more, body) => answer(client, code, &more, &body)?,
             Fate::ForwardThenFreeze => {
-                let server = connected(&mut upstream, target)?;
-                send(server.get_ref(), &call, &headers)?;
-                let (_, headers) = read_head(server)?;
-                read_body(server, &headers, false)?;
-                inner.lock().frozen = true;
+                // Frozen also if the server breaks off: what waits for it must not wait for ever.
+                let _ = connected(&mut upstream, target).and_then(|server| {
+                    send(server.get_ref(), &call, &headers)?;
+                    let (_, headers) = read_head(server)?;
+                    read_body(server, &headers, false)
+                });
+                inner.lock().freeze = Freeze::Done;
+                inner.changed.notify_all();
                 break;
             }
             Fate::Forward => {
@@ -253,7 +271,7 @@ fn serve(inner: &Inner, client: &TcpStream, target: SocketAddr) -> Option<()> {
 /// Writes the call down and judges it, again and again while it is held.
 fn decide(inner: &Inner, call: &Call) -> Fate {
     let mut state = inner.lock();
-    if state.frozen {
+    if state.freeze != Freeze::No {
         return Fate::Cut;
     }
     state.calls.push(call.clone());
@@ -261,6 +279,9 @@ fn decide(inner: &Inner, call: &Call) -> Fate {
         let judges = state.judges;
         let fate = state.judge.as_mut().map_or(Fate::Forward, |judge| judge(call));
         state.faults += usize::from(!matches!(fate, Fate::Forward));
+        if matches!(fate, Fate::ForwardThenFreeze) {
+            state.freeze = Freeze::Begun;
+        }
         if !matches!(fate, Fate::Hold) {
             return fate;
         }
@@ -326,7 +347,7 @@ fn relay(inner: &Inner, server: &mut BufReader<TcpStream>, mut client: &TcpStrea
         chunk.resize(head + size + 2, 0);
         server.read_exact(&mut chunk[head..]).ok()?;
         // What a watch tells must not pass a freeze either.
-        if inner.lock().frozen {
+        if inner.lock().freeze == Freeze::Done {
             return None;
         }
         client.write_all(&chunk).ok()?;
@@ -348,4 +369,46 @@ fn answer(
     }
     let _ = write!(head, "Content-Length: {}\r\n\r\n", body.len());
     client.write_all(&[head.as_bytes(), body].concat()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    /// What a server gives to a call that freezes the proxy, after it has acted on it.
+    fn is_frozen_once_the_server_has_acted(answer: &'static [u8]) -> bool {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let proxy = FaultProxy::start(listener.local_addr().unwrap());
+        proxy.judge(|_| Fate::ForwardThenFreeze);
+        let acted = Arc::new(Barrier::new(2));
+        let server = {
+            let acted = Arc::clone(&acted);
+            std::thread::spawn(move || {
+                let (stream, _) = listener.accept().unwrap();
+                read_head(&mut BufReader::new(&stream)).unwrap();
+                acted.wait();
+                (&stream).write_all(answer).unwrap();
+            })
+        };
+        let mut client = TcpStream::connect(proxy.address()).unwrap();
+        client.write_all(b"PUT /a HTTP/1.1\r\nContent-Length: 0\r\n\r\n").unwrap();
+        acted.wait();
+        let frozen = proxy.is_frozen();
+        server.join().unwrap();
+        frozen
+    }
+
+    #[test]
+    fn a_freeze_is_told_as_soon_as_its_effect_can_be_seen() {
+        assert!(is_frozen_once_the_server_has_acted(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+        ));
+    }
+
+    #[test]
+    fn a_server_that_breaks_off_freezes_it_too() {
+        assert!(is_frozen_once_the_server_has_acted(b""));
+    }
 }
